@@ -1,0 +1,186 @@
+"""The registry of slots: what lies where in a genebert MuData, and who puts it there.
+
+This is the only place where a slot is named. `Slot.get` tells which function fills a slot that is missing;
+``docs/data_contract.md`` is generated from `SLOTS` by ``docs/_contract.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+__all__ = [
+    "ACCESSIBILITY", "CELL_TYPE_SPLIT", "CHROM", "COUNTS", "DNA_CODE", "EMBEDDING", "END", "FAMILY", "GC",
+    "HISTORY_COLUMNS", "LABELS", "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MODALITIES", "MOTIF_ID", "N_CELLS",
+    "OPEN", "REGION_SPLIT", "SCHEMA_VERSION", "SLOTS", "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS",
+    "WIDTH", "Slot", "load_record", "record",
+]  # fmt: skip
+
+SCHEMA_VERSION = 1
+UNS = "genebert"
+
+SEQ, TF, ATAC, LABEL = MODALITIES = ("seq", "tf", "atac", "labels")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place in the MuData."""
+
+    modality: str | None
+    """None: the MuData itself."""
+    attr: Literal["X", "obs", "obsm", "var", "varm", "layers"]
+    key: str | None
+    content: str
+    dtype: str
+    shape: str
+    filled_by: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """How a user writes it: ``mdata["seq"].obsm["dna_code"]``."""
+        owner = "mdata" if self.modality is None else f'mdata["{self.modality}"]'
+        return f"{owner}.{self.attr}" + ("" if self.key is None else f'["{self.key}"]')
+
+    def has(self, mdata: Any) -> bool:
+        """Whether it is filled."""
+        if self.modality is not None and self.modality not in mdata.mod:
+            return False
+        store = getattr(self._owner(mdata), self.attr)
+        return store is not None if self.key is None else self.key in store
+
+    def get(self, mdata: Any) -> Any:
+        """Return what it holds.
+
+        Raises
+        ------
+        KeyError
+            When it is missing; the message names the functions that fill it.
+        """
+        if not self.has(mdata):
+            msg = f"Expected {self.path} ({self.content}), which is missing. Run {' or '.join(self.filled_by)} first."
+            raise KeyError(msg)
+        store = getattr(self._owner(mdata), self.attr)
+        return store if self.key is None else store[self.key]
+
+    def set(self, mdata: Any, value: Any) -> None:
+        """Fill it; the modality must exist."""
+        owner = self._owner(mdata)
+        if self.key is None:
+            setattr(owner, self.attr, value)
+        else:
+            getattr(owner, self.attr)[self.key] = value
+
+    def _owner(self, mdata: Any) -> Any:
+        return mdata if self.modality is None else mdata[self.modality]
+
+
+_IO = ("gb.io.from_anndata", "gb.io.read_regions", "gb.io.assemble")
+
+CHROM = Slot(SEQ, "obs", "chrom", "chromosome; missing for bare sequences", "category", "(regions,)", _IO)
+START = Slot(SEQ, "obs", "start", "start, 0-based; missing for bare sequences", "int64", "(regions,)", _IO)
+END = Slot(SEQ, "obs", "end", "end, half-open; missing for bare sequences", "int64", "(regions,)", _IO)
+REGION_SPLIT = Slot(
+    SEQ, "obs", "region_split", "train / val / test", "category", "(regions,)", ("gb.pp.split_regions",)
+)
+DNA_CODE = Slot(
+    SEQ, "obsm", "dna_code", "bases A C G T N = 0..4, window centred on the region", "uint8",
+    "(regions, seq_length)", ("gb.pp.add_sequence", "gb.io.read_sequences"),
+)  # fmt: skip
+GC = Slot(
+    SEQ, "obs", "gc", "share of G and C among known bases", "float32", "(regions,)",
+    ("gb.pp.add_sequence", "gb.io.read_sequences"),
+)  # fmt: skip
+WIDTH = Slot(
+    SEQ, "obs", "width", "width of the region (length of a bare sequence) in bp", "int32", "(regions,)",
+    ("gb.pp.add_sequence", "gb.io.read_sequences"),
+)  # fmt: skip
+TF_SCORE = Slot(
+    TF, "X", None, "motif scores; var_names are TFs", "float32, CSR or dense", "(regions, TFs)",
+    ("gb.pp.scan_motifs", "gb.io.assemble"),
+)  # fmt: skip
+MOTIF_ID = Slot(TF, "var", "motif_id", "motif that each column comes from", "str", "(TFs,)", TF_SCORE.filled_by)
+FAMILY = Slot(TF, "var", "family", "TF family, where the motif source names one", "category", "(TFs,)", TF_SCORE.filled_by)
+ACCESSIBILITY = Slot(
+    ATAC, "X", None, "log1p counts per million, or 0/1 where only calls are known; NaN = not measured", "float32",
+    "(regions, cell types)", ("gb.io.from_anndata", "gb.io.assemble", "gb.pp.normalize_accessibility"),
+)  # fmt: skip
+COUNTS = Slot(
+    ATAC, "layers", "counts", "pooled raw counts", "float32 CSR", "(regions, cell types)", ("gb.io.from_anndata",)
+)
+OPEN = Slot(
+    ATAC, "layers", "open", "1 where the region is open in the cell type", "float32 CSR", "(regions, cell types)",
+    ("gb.pp.binarize", "gb.io.assemble"),
+)  # fmt: skip
+CELL_TYPE_SPLIT = Slot(
+    ATAC, "var", "cell_type_split", "train / holdout", "category", "(cell types,)", ("gb.pp.split_cell_types",)
+)
+N_CELLS = Slot(ATAC, "var", "n_cells", "cells pooled per cell type", "int64", "(cell types,)", ("gb.io.from_anndata",))
+TF_ACTIVITY = Slot(
+    ATAC, "varm", "tf_activity", "TF activity from accessibility", "float32 DataFrame", "(cell types, TFs)",
+    ("gb.pp.tf_activity",),
+)  # fmt: skip
+TF_EXPRESSION = Slot(
+    ATAC, "varm", "tf_expression", "TF expression", "float32 DataFrame", "(cell types, TFs)", ("you",)
+)
+LABELS = Slot(
+    LABEL, "X", None, "one column per experiment; NaN = not labelled", "float32", "(regions, experiments)",
+    ("gb.io.assemble", "gb.io.read_sequences"),
+)  # fmt: skip
+LABEL_TASK = Slot(LABEL, "var", "task", "task of each experiment", "category", "(experiments,)", LABELS.filled_by)
+LABEL_TF = Slot(LABEL, "var", "tf", "TF of each experiment, empty where none", "str", "(experiments,)", LABELS.filled_by)
+LABEL_CELL_TYPE = Slot(
+    LABEL, "var", "cell_type", "cell type of each experiment, empty where none", "str", "(experiments,)", LABELS.filled_by
+)
+EMBEDDING = Slot(
+    None, "obsm", "X_genebert", "joint region embedding (`key_added`)", "float32", "(regions, n_latent)", ("gb.tl.embed",)
+)
+
+SLOTS = (
+    CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, TF_SCORE, MOTIF_ID, FAMILY, ACCESSIBILITY, COUNTS, OPEN,
+    CELL_TYPE_SPLIT, N_CELLS, TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE, EMBEDDING,
+)  # fmt: skip
+
+HISTORY_COLUMNS = ("epoch", "step", "split", "objective", "metric", "value", "chance")
+"""Columns of ``history`` of `tl.pretrain`: one row per measurement."""
+
+
+def record(mdata: Any, verb: str, key_added: str, *, params: Mapping[str, Any], **results: Any) -> None:
+    """Write ``mdata.uns["genebert"][verb][key_added]``: the parameters of a call and its tables.
+
+    Tuples become lists and text columns categories, since neither an h5mu nor a zarr file holds them otherwise.
+    """
+    entry = {"params": _storable(dict(params)), **{name: _storable(value) for name, value in results.items()}}
+    mdata.uns.setdefault(UNS, {}).setdefault(verb, {})[key_added] = entry
+
+
+def load_record(mdata: Any, verb: str, key_added: str, *, filled_by: str) -> dict[str, Any]:
+    """Read what `record` wrote.
+
+    Raises
+    ------
+    KeyError
+        When nothing was written under that key; the message names what is there and who writes it.
+    """
+    entries = mdata.uns.get(UNS, {}).get(verb, {})
+    if key_added not in entries:
+        there = f" Found: {', '.join(map(repr, entries))}." if entries else ""
+        msg = f'Expected mdata.uns["{UNS}"]["{verb}"]["{key_added}"], which is missing.{there} Run {filled_by} first.'
+        raise KeyError(msg)
+    return entries[key_added]
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_storable(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, pd.DataFrame):
+        text = {name: value[name].astype(str).astype("category") for name in value.columns if value[name].dtype == object}
+        return value.assign(**text).reset_index(drop=True)
+    return value

@@ -1,0 +1,79 @@
+"""Names, order and windows of regions."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from genebert._validate import listed
+
+__all__ = ["format_names", "genomic_order", "parse_names", "windows"]
+
+_PATTERN = re.compile(r"^(?P<chrom>.+?)[:_-](?P<start>\d+)[-_](?P<end>\d+)$")
+
+
+def format_names(chrom: pd.Series | np.ndarray, start: np.ndarray, end: np.ndarray) -> pd.Index:
+    """Name regions ``chrom:start-end`` (0-based, half-open)."""
+    return pd.Index([f"{c}:{s}-{e}" for c, s, e in zip(chrom, start, end, strict=True)], dtype=object)
+
+
+def parse_names(names: pd.Index | list[str]) -> pd.DataFrame:
+    """Read ``chr1:1-2``, ``chr1-1-2`` or ``chr1_1_2`` into chrom (category), start and end (int64).
+
+    Raises
+    ------
+    ValueError
+        When a name has another form or its end is not behind its start.
+    """
+    matches = [_PATTERN.match(str(name)) for name in names]
+    bad = [name for name, match in zip(names, matches, strict=True) if match is None]
+    if bad:
+        msg = (
+            f"Expected region names such as chr1:100-200, chr1-100-200 or chr1_100_200; {len(bad)} of {len(matches)} "
+            f"have another form: {listed(bad)}. Rename them, or give columns chrom, start and end in `.var`."
+        )
+        raise ValueError(msg)
+    table = pd.DataFrame(
+        {
+            "chrom": pd.Categorical([match["chrom"] for match in matches]),
+            "start": np.array([int(match["start"]) for match in matches], dtype=np.int64),
+            "end": np.array([int(match["end"]) for match in matches], dtype=np.int64),
+        },
+    )
+    table.index = format_names(table["chrom"], table["start"], table["end"])
+    return table
+
+
+def genomic_order(chrom: pd.Series | np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Positions that sort regions by chromosome, start and end; the same for any order of the input."""
+    codes, _ = pd.factorize(np.asarray(chrom, dtype=object), sort=True)
+    return np.lexsort((np.asarray(end), np.asarray(start), codes))
+
+
+def windows(chrom: pd.Series | np.ndarray, start: np.ndarray, end: np.ndarray, *, window_size: int) -> np.ndarray:
+    """Cut regions, sorted along each chromosome, into runs of `window_size` neighbours.
+
+    Parameters
+    ----------
+    chrom, start, end
+        Coordinates ``(regions,)``, in any order.
+    window_size
+        Regions per window; the last window of a chromosome may hold fewer.
+
+    Returns
+    -------
+    int64 ``(windows, window_size)``: positions in the input, -1 where a window ends early.
+    """
+    order = genomic_order(chrom, start, end)
+    if len(order) == 0:
+        return np.zeros((0, window_size), dtype=np.int64)
+    sorted_chrom = np.asarray(chrom, dtype=object)[order]
+    is_first = np.r_[True, sorted_chrom[1:] != sorted_chrom[:-1]]
+    first = np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))
+    rank = np.arange(len(order)) - first  # place along the chromosome
+    row = np.cumsum(rank % window_size == 0) - 1
+    table = np.full((row[-1] + 1, window_size), -1, dtype=np.int64)
+    table[row, rank % window_size] = order
+    return table

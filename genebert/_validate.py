@@ -1,0 +1,69 @@
+"""Checks of arguments. Every message says what was expected, what came and, where it helps, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
+
+import numpy as np
+
+__all__ = ["check_cell_type", "check_columns", "check_key", "check_literal", "check_range", "listed"]
+
+
+def listed(items: Iterable[Any], *, most: int = 5) -> str:
+    """Join the first few items for a message: ``a, b, c and 7 more``."""
+    items = [str(item) for item in items]
+    text = ", ".join(items[:most])
+    return text if len(items) <= most else f"{text} and {len(items) - most} more"
+
+
+def check_literal(value: Any, choices: Any, *, name: str) -> None:
+    """Raise unless `value` is one of `choices` (a `typing.Literal` or a sequence)."""
+    allowed = get_args(choices) or tuple(choices)
+    if value not in allowed:
+        msg = f"Expected `{name}` to be one of {listed(map(repr, allowed), most=20)}; found {value!r}."
+        raise ValueError(msg)
+
+
+def check_range(
+    value: float, *, name: str, low: float | None = None, high: float | None = None, integer: bool = False
+) -> None:
+    """Raise unless `value` is a number (an integer, where asked) in [`low`, `high`]."""
+    bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    is_number = isinstance(value, kinds) and not isinstance(value, bool)
+    if not is_number or (low is not None and value < low) or (high is not None and value > high):
+        kind = "an integer" if integer else "a number"
+        msg = f"Expected `{name}` to be {kind} in {bounds}; found {value!r}."
+        raise ValueError(msg)
+
+
+def check_columns(columns: Iterable[str], required: Sequence[str], *, what: str) -> None:
+    """Raise unless every required column is there."""
+    columns = list(columns)
+    missing = [column for column in required if column not in columns]
+    if missing:
+        msg = f"Expected {what} with column(s) {listed(required, most=20)}; {listed(missing)} missing. Found: {listed(columns, most=20)}."
+        raise ValueError(msg)
+
+
+def check_key(key: str, *, name: str = "key_added", reserved: Iterable[str] = ()) -> None:
+    """Raise unless `key` can name a slot: a non-empty string without ``/`` that is no modality's name."""
+    if not isinstance(key, str) or not key:
+        msg = f"Expected `{name}` to be a non-empty string; found {key!r}."
+        raise ValueError(msg)
+    if "/" in key:
+        msg = f"Expected `{name}` without '/', which HDF5 and zarr read as a path; found {key!r}."
+        raise ValueError(msg)
+    reserved = list(reserved)
+    if key in reserved:
+        msg = f"Expected `{name}` to differ from the names {listed(reserved, most=20)}, which are taken; found {key!r}. Choose another key."
+        raise ValueError(msg)
+
+
+def check_cell_type(cell_type: str, cell_types: Sequence[str]) -> None:
+    """Raise unless `cell_type` is a column of the accessibility matrix."""
+    cell_types = list(cell_types)
+    if cell_type not in cell_types:
+        msg = f"Expected `cell_type` to be one of {listed(cell_types, most=20)}; found {cell_type!r}."
+        raise ValueError(msg)

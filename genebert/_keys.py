@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 __all__ = [
-    "ACCESSIBILITY", "CELL_TYPE_SPLIT", "CHROM", "COUNTS", "DNA_CODE", "EMBEDDING", "END", "FAMILY", "GC",
-    "HISTORY_COLUMNS", "LABELS", "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MODALITIES", "MOTIF_ID", "N_CELLS",
-    "OPEN", "REGION_SPLIT", "SCHEMA_VERSION", "SLOTS", "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS",
+    "ACCESSIBILITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE", "EMBEDDING", "END", "FAMILY", "GC",
+    "HISTORY_COLUMNS", "LABELS", "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MODALITIES", "MOTIF_ID", "N_CELLS", "N_REPLICATES",
+    "OPEN", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SLOTS", "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS",
     "WIDTH", "Slot", "load_record", "record",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
+SCHEMA_KEY = "schema_version"
 UNS = "genebert"
 
 SEQ, TF, ATAC, LABEL = MODALITIES = ("seq", "tf", "atac", "labels")
@@ -119,6 +120,10 @@ CELL_TYPE_SPLIT = Slot(
     ATAC, "var", "cell_type_split", "train / holdout", "category", "(cell types,)", ("gb.pp.split_cell_types",)
 )
 N_CELLS = Slot(ATAC, "var", "n_cells", "cells pooled per cell type", "int64", "(cell types,)", ("gb.io.from_anndata",))
+N_REPLICATES = Slot(
+    ATAC, "var", "n_replicates", "replicates (donors) averaged per cell type, where `replicate` was given", "int64",
+    "(cell types,)", ("gb.io.from_anndata",),
+)  # fmt: skip
 TF_ACTIVITY = Slot(
     ATAC, "varm", "tf_activity", "TF activity from accessibility", "float32 DataFrame", "(cell types, TFs)",
     ("gb.pp.tf_activity",),
@@ -141,8 +146,11 @@ EMBEDDING = Slot(
 
 SLOTS = (
     CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, TF_SCORE, MOTIF_ID, FAMILY, ACCESSIBILITY, COUNTS, OPEN,
-    CELL_TYPE_SPLIT, N_CELLS, TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE, EMBEDDING,
+    CELL_TYPE_SPLIT, N_CELLS, N_REPLICATES, TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE, EMBEDDING,
 )  # fmt: skip
+
+CHECK_COLUMNS = ("check", "status", "count", "detail")
+"""Columns of the table of `pp.check`: one row per check."""
 
 HISTORY_COLUMNS = ("epoch", "step", "split", "objective", "metric", "value", "chance")
 """Columns of ``history`` of `tl.pretrain`: one row per measurement."""

@@ -6,17 +6,18 @@ import warnings
 from collections.abc import Mapping
 
 import mudata
+import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-__all__ = ["build", "put"]
+__all__ = ["build", "duplicate", "keep", "put", "quiet"]
 
 REGION_AXIS = 0  # regions are observations in every modality
 
 
 def build(modalities: Mapping[str, AnnData]) -> MuData:
     """Make a MuData whose modalities share their observations, the regions."""
-    with _quiet():
+    with quiet():
         return MuData(dict(modalities), axis=REGION_AXIS)
 
 
@@ -35,7 +36,7 @@ def put(mdata: MuData, **modalities: AnnData) -> None:
     obs, uns = mdata.obs.copy(), mdata.uns
     obsm = {key: value for key, value in mdata.obsm.items() if key not in merged}
     obsp = {key: value for key, value in mdata.obsp.items() if key not in merged}
-    with _quiet():
+    with quiet():
         vars(mdata).clear()
         mdata.__init__(merged, axis=REGION_AXIS)
         mdata.obs = obs.loc[mdata.obs_names]
@@ -44,7 +45,24 @@ def put(mdata: MuData, **modalities: AnnData) -> None:
     mdata.uns = uns
 
 
-class _quiet:
+def keep(mdata: MuData, mask: np.ndarray) -> None:
+    """Remove regions in place, from all modalities: those where `mask`, bool ``(regions,)``, is false.
+
+    Modalities are replaced by subsets; an AnnData that was taken out of `mdata` before keeps all regions.
+    """
+    with quiet():
+        subset = mdata[mask].copy()
+        vars(mdata).clear()
+        vars(mdata).update(vars(subset))
+
+
+def duplicate(mdata: MuData) -> MuData:
+    """Copy everything, for verbs that are called with ``copy=True``."""
+    with quiet():
+        return mdata.copy()
+
+
+class quiet:
     """The behaviour that mudata 0.4 makes its default, without the warnings of 0.3 about it."""
 
     def __enter__(self) -> None:

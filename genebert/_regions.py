@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from genebert._keys import CHROM, END, START
 from genebert._validate import listed
 
-__all__ = ["format_names", "genomic_order", "parse_names", "windows"]
+__all__ = ["check_unique", "format_names", "genomic_order", "parse_names", "region_table", "windows"]
 
 _PATTERN = re.compile(r"^(?P<chrom>.+?)[:_-](?P<start>\d+)[-_](?P<end>\d+)$")
 
@@ -25,7 +27,7 @@ def parse_names(names: pd.Index | list[str]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        When a name has another form or its end is not behind its start.
+        When a name has another form, its end is not behind its start, or it occurs twice.
     """
     matches = [_PATTERN.match(str(name)) for name in names]
     bad = [name for name, match in zip(names, matches, strict=True) if match is None]
@@ -35,15 +37,50 @@ def parse_names(names: pd.Index | list[str]) -> pd.DataFrame:
             f"have another form: {listed(bad)}. Rename them, or give columns chrom, start and end in `.var`."
         )
         raise ValueError(msg)
+    chrom = [match["chrom"] for match in matches]
+    start, end = ([int(match[part]) for match in matches] for part in ("start", "end"))
+    return region_table(chrom, start, end)
+
+
+def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int]) -> pd.DataFrame:
+    """Make the table of regions that every reader returns: chrom (category), start, end (int64), indexed by name.
+
+    Raises
+    ------
+    ValueError
+        When there is no region, a start is negative, an end is not behind its start, or a name occurs twice.
+    """
     table = pd.DataFrame(
         {
-            "chrom": pd.Categorical([match["chrom"] for match in matches]),
-            "start": np.array([int(match["start"]) for match in matches], dtype=np.int64),
-            "end": np.array([int(match["end"]) for match in matches], dtype=np.int64),
-        },
+            CHROM.key: pd.Categorical(np.asarray(chrom, dtype=object).astype(str)),
+            START.key: np.asarray(start, dtype=np.int64),
+            END.key: np.asarray(end, dtype=np.int64),
+        }
     )
-    table.index = format_names(table["chrom"], table["start"], table["end"])
+    table.index = format_names(table[CHROM.key], table[START.key], table[END.key])
+    if table.empty:
+        msg = "Expected at least one region; found none. Check the file, or the filter that left no peaks."
+        raise ValueError(msg)
+    bad = table.index[(table[START.key] < 0) | (table[END.key] <= table[START.key])]
+    if len(bad):
+        msg = (
+            f"Expected regions with 0 <= start < end (0-based, half-open); {len(bad)} of {len(table)} have not: "
+            f"{listed(bad)}. Remove or correct them."
+        )
+        raise ValueError(msg)
+    check_unique(table.index)
     return table
+
+
+def check_unique(names: pd.Index) -> None:
+    """Raise when a region's name occurs more than once."""
+    repeated = names[names.duplicated()].unique()
+    if len(repeated):
+        msg = (
+            f"Expected each region once; {len(repeated)} occur more often: {listed(repeated)}. Keep one of each; in "
+            "an AnnData with adata[:, ~adata.var_names.duplicated()]."
+        )
+        raise ValueError(msg)
 
 
 def genomic_order(chrom: pd.Series | np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -1,0 +1,115 @@
+"""Rows of a MuData as arrays that the network reads, fetched when a batch asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from genebert import _keys
+from genebert._dna import N, reverse_complement
+from genebert._logging import info
+from genebert._validate import listed
+
+__all__ = ["RegionSource", "align_left", "match_tfs", "turn"]
+
+MIN_SHARED_TFS = 0.5
+
+
+def align_left(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strip N from both ends, so that padding changes nothing.
+
+    Returns
+    -------
+    Codes ``(regions, longest)``, left-aligned with N behind, and the lengths int64 ``(regions,)``.
+    """
+    known = codes < N
+    lengths = np.where(known.any(1), codes.shape[1] - known[:, ::-1].argmax(1), 0).astype(np.int64)
+    first = known.argmax(1)
+    if first.any():
+        place = np.arange(codes.shape[1]) + first[:, None]
+        codes = np.where(place < lengths[:, None], np.take_along_axis(codes, place % codes.shape[1], axis=1), N)
+        lengths = np.maximum(lengths - first, 0)
+    longest = max(int(lengths.max(initial=0)), 1)
+    return np.ascontiguousarray(codes[:, :longest], dtype=np.uint8), lengths
+
+
+def turn(codes: np.ndarray, lengths: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Reverse complement of the rows named by `which` (bool), each within its own length."""
+    turned = codes.copy()
+    place = lengths[which, None] - 1 - np.arange(codes.shape[1])
+    flipped = np.take_along_axis(reverse_complement(codes[which])[:, ::-1], np.maximum(place, 0), axis=1)
+    turned[which] = np.where(place >= 0, flipped, N)
+    return turned
+
+
+def match_tfs(found: list[str], expected: list[str]) -> np.ndarray:
+    """Find each TF of the model among the columns of the data; -1 where it is missing.
+
+    Raises
+    ------
+    ValueError
+        When fewer than half of the model's TFs are there.
+    """
+    place = {name: i for i, name in enumerate(found)}
+    columns = np.array([place.get(name, -1) for name in expected], dtype=np.int64)
+    missing = [name for name, column in zip(expected, columns, strict=True) if column < 0]
+    n_shared = len(expected) - len(missing)
+    if n_shared < MIN_SHARED_TFS * len(expected):
+        msg = (
+            f"Expected at least half of the {len(expected)} TFs that the model was trained with; found {n_shared} "
+            f"(missing: {listed(missing)}). Scan with the model's motifs: gb.pp.scan_motifs(mdata)."
+        )
+        raise ValueError(msg)
+    if missing:
+        info(f"{len(missing)} of {len(expected)} TFs of the model are missing and count as average: {listed(missing)}")
+    return columns
+
+
+class RegionSource:
+    """Codes and motif scores of a MuData, by row, TFs in the order of a model.
+
+    Parameters
+    ----------
+    mdata
+        With codes, a TF matrix or both.
+    tfs
+        The model's TFs, in its order.
+    fill
+        What stands in for a TF that the data lack ``(tfs,)``.
+    """
+
+    def __init__(self, mdata: Any, *, tfs: list[str], fill: np.ndarray) -> None:
+        self.n_regions, self.n_tfs = mdata.n_obs, len(tfs)
+        self._codes = _keys.DNA_CODE.get(mdata) if _keys.DNA_CODE.has(mdata) else None
+        self._scores = _keys.TF_SCORE.get(mdata) if _keys.TF_SCORE.has(mdata) else None
+        if self._codes is None and self._scores is None:
+            _keys.DNA_CODE.get(mdata)  # raises, and says what to run
+        self._fill = fill.astype(np.float32)
+        if self._scores is not None:
+            names = list(mdata[_keys.TF].var_names)
+            self._columns = match_tfs(names, tfs)
+            self._in_order = names == tfs
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether there are sequences."""
+        return self._codes is not None
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether there is a TF matrix."""
+        return self._scores is not None
+
+    def codes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bases of these regions, left-aligned, and their lengths."""
+        return align_left(np.asarray(self._codes[rows]))
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Motif scores of these regions, float32 ``(rows, tfs)``."""
+        scores = self._scores[rows]
+        scores = scores.toarray() if sparse.issparse(scores) else np.asarray(scores)
+        if self._in_order:
+            return scores.astype(np.float32, copy=False)
+        return np.where(self._columns >= 0, scores[:, self._columns], self._fill).astype(np.float32, copy=False)

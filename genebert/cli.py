@@ -1,0 +1,223 @@
+"""The command line: files in, files out, each command a few calls of the API."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import genebert as gb
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="genebert",
+    help="Embed accessible regions of the genome from their DNA and the transcription factors around them.\n\n"
+    "Start with `genebert demo`. On your own files: `scan`, then `embed`; `pretrain` if you want weights of your own.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+CONTAINERS = (".h5mu", ".zarr")
+SEQUENCES = (".fa", ".fasta", ".fna")
+REGIONS = (".bed", ".narrowpeak")
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write: a name that ends in .h5mu or .zarr.")]
+Data = Annotated[Path, typer.Argument(help="An .h5mu or .zarr file, as `genebert scan` writes it.", show_default=False)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU if there is one.")]
+
+
+def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """What the user can put right is one line on stderr and status 1; anything else is a bug and keeps its traceback."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except FileNotFoundError as error:
+            name = error.filename if error.filename is not None else error
+            _fail(f"Expected a file that exists; found none at {name}." if error.filename is not None else str(name))
+        except (KeyError, ValueError, ImportError, OSError) as error:
+            _fail(str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error))
+
+    return run
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"Error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        typer.echo(gb.__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+@_plain_errors
+def demo(
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("demo_output"),
+    n_regions: Annotated[int, typer.Option(min=200, help="Regions of toy data.")] = 2000,
+    max_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the short pre-training.")] = 3,
+    device: Device = "auto",
+) -> None:
+    """Go from toy data to an embedding, clusters and plots. Needs no file and no network.
+
+    Example: `genebert demo --output demo_output`
+    """
+    import scanpy as sc
+
+    from genebert import _keys
+
+    output.mkdir(parents=True, exist_ok=True)
+    typer.echo(f"1/5  toy data: {n_regions} regions with planted motifs")
+    mdata = gb.datasets.toy(n_regions=n_regions)
+    typer.echo("2/5  motif scan")
+    gb.pp.scan_motifs(mdata)
+    typer.echo("3/5  embedding, with the weights that ship with the package")
+    gb.tl.embed(mdata, gb.tl.load(device=device))
+    typer.echo("4/5  a short pre-training, to show its loss curves")
+    gb.tl.pretrain(mdata, max_epochs=max_epochs, accelerator=device)
+    typer.echo("5/5  neighbours, UMAP, clusters, plots")
+    sc.pp.neighbors(mdata, use_rep=_keys.EMBEDDING.key)
+    sc.tl.umap(mdata)
+    sc.tl.leiden(mdata, flavor="igraph", n_iterations=2)
+    gb.io.write(mdata, output / "demo.h5mu")
+    written = [output / "demo.h5mu", *_draw(mdata, output)]
+    typer.echo("Wrote " + "\n      ".join(map(str, written)))
+
+
+def _draw(mdata: MuData, folder: Path) -> list[Path]:
+    """Save the plots of the demo; return their paths."""
+    axes = {
+        "umap": gb.pl.embedding(mdata, color="leiden"),
+        "tf_matrix": gb.pl.tf_matrix(mdata),
+        "history": gb.pl.history(mdata),
+    }
+    paths = []
+    for name, ax in axes.items():
+        paths.append(folder / f"{name}.png")
+        figure = ax.figure if hasattr(ax, "figure") else ax[0].figure
+        figure.savefig(paths[-1], dpi=150, bbox_inches="tight")
+    return paths
+
+
+@app.command()
+@_plain_errors
+def scan(
+    regions: Annotated[
+        Path,
+        typer.Argument(help="Regions (.bed, .narrowPeak), sequences (.fa, .fasta) or an .h5mu.", show_default=False),
+    ],
+    *,
+    output: Output,
+    genome: Annotated[
+        Path | None, typer.Option("--genome", "-g", help="FASTA of the genome; needed for .bed and .narrowPeak.")
+    ] = None,
+    motifs: Annotated[
+        Path | None, typer.Option("--motifs", "-m", help="MEME or JASPAR file. Without: those of the shipped weights.")
+    ] = None,
+    seq_length: Annotated[int | None, typer.Option(help="Bases read around each region's centre.")] = None,
+    edge: Annotated[str, typer.Option(help="Regions past the end of a chromosome: pad, shift, drop or error.")] = "pad",
+) -> None:
+    """Read regions, fetch their DNA and score every motif in every region.
+
+    Examples:
+
+    `genebert scan peaks.bed --genome hg38.fa -o peaks.h5mu`
+
+    `genebert scan promoters.fa --motifs my_motifs.meme -o promoters.h5mu`
+    """
+    mdata = _read(regions)
+    if genome is not None:
+        options = {} if seq_length is None else {"seq_length": seq_length}
+        gb.pp.add_sequence(mdata, gb.Genome(genome), edge=edge, **options)
+    gb.pp.scan_motifs(mdata, None if motifs is None else gb.io.read_motifs(motifs))
+    _write(mdata, output)
+
+
+@app.command()
+@_plain_errors
+def pretrain(
+    data: Data,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    preset: Annotated[str, typer.Option(help="Size of the network: mini, base or paper.")] = "mini",
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the regions.", show_default="the preset's")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Learn from your own regions, without labels.
+
+    Example: `genebert pretrain peaks.h5mu -o my_model`
+    """
+    options = {} if max_epochs is None else {"max_epochs": max_epochs}
+    model = gb.tl.pretrain(gb.io.read(data), preset=preset, accelerator=device, **options)
+    model.save(output)
+    typer.echo(f"Wrote {output}")
+
+
+@app.command()
+@_plain_errors
+def embed(
+    data: Data,
+    *,
+    output: Output,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Folder that `genebert pretrain` wrote.", show_default="shipped weights"),
+    ] = None,
+    cell_type: Annotated[
+        str | None,
+        typer.Option(help="See each region among those that are open in this cell type.", show_default="alone"),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Put one vector per region into the file, ready for scanpy.
+
+    Examples:
+
+    `genebert embed peaks.h5mu -o embedded.h5mu`
+
+    `genebert embed peaks.h5mu --model my_model --cell-type Monocytes -o embedded.h5mu`
+    """
+    mdata = gb.io.read(data)
+    gb.tl.embed(mdata, gb.tl.load("mini" if model is None else model, device=device), cell_type=cell_type)
+    _write(mdata, output)
+
+
+def _read(path: Path) -> MuData:
+    """Read regions, sequences or a MuData, by the end of the name."""
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(CONTAINERS):
+        return gb.io.read(path)
+    if name.endswith(SEQUENCES):
+        return gb.io.read_sequences(path)
+    if name.endswith(REGIONS):
+        return gb.io.read_regions(path)
+    known = ", ".join((*REGIONS, *SEQUENCES, *CONTAINERS))
+    msg = f"Expected a name that ends in one of {known} (.gz is fine for text); found {path.name!r}."
+    raise ValueError(msg)
+
+
+def _write(mdata: MuData, path: Path) -> None:
+    gb.io.write(mdata, path)
+    typer.echo(f"Wrote {path}: {mdata.n_obs} regions")

@@ -1,0 +1,7 @@
+"""Stored results as tidy DataFrames."""
+
+from __future__ import annotations
+
+from genebert.get._history import history
+
+__all__ = ["history"]

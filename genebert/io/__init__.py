@@ -1,0 +1,23 @@
+"""Read and write: peaks, sequences, motifs and results."""
+
+from genebert.io._assemble import assemble
+from genebert.io._from_anndata import from_anndata
+from genebert.io._jaspar import jaspar
+from genebert.io._read import read
+from genebert.io._read_motifs import read_motifs
+from genebert.io._read_regions import read_regions
+from genebert.io._read_sequences import read_sequences
+from genebert.io._to_anndata import to_anndata
+from genebert.io._write import write
+
+__all__ = [
+    "assemble",
+    "from_anndata",
+    "jaspar",
+    "read",
+    "read_motifs",
+    "read_regions",
+    "read_sequences",
+    "to_anndata",
+    "write",
+]

@@ -1,0 +1,184 @@
+"""Peaks of cells, or of cell types, to a MuData of regions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+
+from genebert import _mudata
+from genebert._keys import ACCESSIBILITY, COUNTS, N_CELLS, N_REPLICATES, START, record
+from genebert._logging import info
+from genebert._validate import check_columns, listed
+from genebert.io._coordinates import peak_mask, regions_are_obs, regions_of
+from genebert.io._modalities import accessibility_modality, seq_modality, unique_index
+from genebert.io._pool import mean_log_cpm, pool
+
+__all__ = ["from_anndata"]
+
+MAX_CELL_TYPES = 1000  # more rows than this without `groupby` are cells, and making them dense would fill the memory
+
+
+def from_anndata(
+    adata: AnnData, *, groupby: str | None = None, replicate: str | None = None, layer: str | None = None
+) -> MuData:
+    """Turn an AnnData of peaks into a MuData of regions.
+
+    Cells x peaks are pooled into cell types with `groupby`. Without it, the AnnData holds cell types x regions or
+    regions x cell types. Which axis holds the regions is read from their names (``chr1:100-200``, ``chr1-100-200``,
+    ``chr1_100_200``) or from columns with chromosome, start and end (0-based, half-open). Where a 10x object holds genes
+    too, its peaks are taken. Regions keep their order.
+
+    Parameters
+    ----------
+    adata
+        Cells x peaks, cell types x regions or regions x cell types; also in backed mode. It is not changed.
+    groupby
+        Column with the cell type of each cell. Cells without one are left out and counted.
+    replicate
+        Column with the replicate (donor) of each cell. Each replicate then weighs the same in the accessibility of a
+        cell type, however many cells it has; ``counts`` stay sums.
+    layer
+        Layer to use; None = ``X``. Pooling expects raw counts.
+
+    Returns
+    -------
+    MuData with the modalities
+
+    - ``seq``: `.obs` chrom, start, end.
+    - ``atac``: `.X` float32 ``(regions, cell types)``, log1p of counts per million (calls 0/1 and values that are not
+      whole numbers stay as they are); `.layers` ``counts`` (sums) or ``open`` (calls), CSR; `.var` ``n_cells`` and, with
+      `replicate`, ``n_replicates``.
+
+    Raises
+    ------
+    ValueError
+        When no regions are found, or they are malformed or repeated; when `groupby`, `replicate` or `layer` is
+        missing, or `groupby` has one level; when a value is negative or infinite.
+
+    Examples
+    --------
+    >>> import anndata as ad, numpy as np, pandas as pd, genebert as gb
+    >>> cells = pd.DataFrame({"cell_type": ["B", "B", "T"]}, index=["c1", "c2", "c3"])
+    >>> peaks = pd.DataFrame(index=["chr1-100-300", "chr2-50-250"])
+    >>> atac = ad.AnnData(np.array([[1, 0], [2, 1], [0, 4]], dtype="float32"), obs=cells, var=peaks)
+    >>> mdata = gb.io.from_anndata(atac, groupby="cell_type")
+    >>> mdata["atac"].to_df(layer="counts")
+                    B    T
+    chr1:100-300  3.0  0.0
+    chr2:50-250   1.0  4.0
+    """
+    if 0 in adata.shape:
+        msg = f"Expected at least one cell and one peak; found {adata.n_obs} x {adata.n_vars}. Check the filter before this."
+        raise ValueError(msg)
+    matrix, rows, features = _oriented(adata, groupby=groupby, layer=layer)
+    keep = _kept_peaks(features)
+    regions = regions_of(features[keep])
+    if groupby is None:
+        if replicate is not None:
+            msg = "Expected `groupby` beside `replicate`; found None. Name the column with cell types."
+            raise ValueError(msg)
+        values = _dense(matrix, keep)
+        atac = accessibility_modality(values, names=regions.index, cell_types=rows.index)
+    else:
+        atac = _pooled(matrix, rows, keep, groupby=groupby, replicate=replicate)
+        atac.obs_names = regions.index
+    mdata = _mudata.build({START.modality: seq_modality(regions), ACCESSIBILITY.modality: atac})
+    params = {"groupby": groupby, "replicate": replicate, "layer": layer}
+    record(mdata, "from_anndata", ACCESSIBILITY.modality, params=params)
+    info(f"{mdata.n_obs} regions x {atac.n_vars} cell types")
+    return mdata
+
+
+def _oriented(adata: AnnData, *, groupby: str | None, layer: str | None) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+    """Matrix, table of cells or cell types (its rows) and table of features (its columns)."""
+    if groupby is not None and groupby not in adata.obs and groupby not in adata.var:
+        columns = [*adata.obs.columns, *adata.var.columns]
+        msg = f"Expected `groupby` to name a column of cells; found {groupby!r}. Columns: {listed(columns, most=20)}."
+        raise ValueError(msg)
+    if layer is not None and layer not in adata.layers:
+        msg = f"Expected `layer` to be one of {listed(adata.layers, most=20)} (None = X); found {layer!r}."
+        raise ValueError(msg)
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None:
+        msg = f"Expected values in X; found none. Name a layer: {listed(adata.layers, most=20)}."
+        raise ValueError(msg)
+    if not regions_are_obs(adata, groupby=groupby):
+        return matrix, adata.obs, adata.var
+    in_memory = matrix if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) else matrix[:]
+    return in_memory.T, adata.var, adata.obs
+
+
+def _kept_peaks(features: pd.DataFrame) -> np.ndarray:
+    keep = peak_mask(features)
+    if not keep.any():
+        msg = "Expected features of type 'Peaks'; found none. Read the peaks too: muon.read_10x_h5, or scanpy.read_10x_h5(gex_only=False)."
+        raise ValueError(msg)
+    if not keep.all():
+        info(f"{keep.sum()} peaks kept, {(~keep).sum()} other features left out")
+    return keep
+
+
+def _dense(matrix: Any, keep: np.ndarray) -> np.ndarray:
+    """Regions x cell types, which are few."""
+    if matrix.shape[0] > MAX_CELL_TYPES:
+        msg = (
+            f"Expected up to {MAX_CELL_TYPES} cell types where `groupby` is None; found {matrix.shape[0]} rows, which look "
+            "like cells. Name the column with their cell types: groupby=..."
+        )
+        raise ValueError(msg)
+    values = matrix if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) else matrix[:]
+    values = values[:, keep]
+    return (values.toarray() if sparse.issparse(values) else np.asarray(values)).T
+
+
+def _pooled(matrix: Any, cells: pd.DataFrame, keep: np.ndarray, *, groupby: str, replicate: str | None) -> AnnData:
+    """Accessibility of the cell types in `groupby`; regions are named by the caller."""
+    columns = [groupby] if replicate is None else [groupby, replicate]
+    check_columns(cells.columns, columns, what="a table of cells")
+    known = cells[columns].notna().all(axis=1).to_numpy()
+    if not known.all():
+        info(f"{(~known).sum()} of {len(known)} cells have no {' or no '.join(map(repr, columns))}, left out")
+    types = cells[groupby][known].astype("category").cat.remove_unused_categories().cat
+    _check_levels(types.categories, groupby)
+    codes = np.full(len(cells), -1)
+    codes[known] = types.codes
+    groups, group_types = codes, np.arange(len(types.categories))
+    if replicate is not None:
+        groups, group_types = _pairs(codes, cells[replicate].astype(str).to_numpy())
+    sums = pool(matrix, groups, n_groups=len(group_types), keep=keep)
+    values, n_replicates = mean_log_cpm(sums, group_types, n_cell_types=len(types.categories))
+    counts = _summed(sums, group_types).T.tocsr().astype(np.float32)
+    var = pd.DataFrame(index=unique_index(types.categories, what="cell type"))
+    var[N_CELLS.key] = np.bincount(codes[known], minlength=len(var)).astype(np.int64)
+    if replicate is not None:
+        var[N_REPLICATES.key] = n_replicates
+    return AnnData(X=values, var=var, layers={COUNTS.key: counts})
+
+
+def _pairs(codes: np.ndarray, replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the pairs of cell type and replicate: the pair of each cell (-1 = none), the cell type of each pair."""
+    known = codes >= 0
+    labels, pairs = pd.factorize(pd.MultiIndex.from_arrays([codes[known], replicates[known]]), sort=True)
+    groups = np.full(len(codes), -1)
+    groups[known] = labels
+    return groups, pairs.get_level_values(0).to_numpy()
+
+
+def _summed(sums: sparse.csr_matrix, group_types: np.ndarray) -> sparse.csr_matrix:
+    ones = np.ones(len(group_types), dtype=np.float32)
+    return sparse.csr_matrix((ones, (group_types, np.arange(len(group_types))))) @ sums
+
+
+def _check_levels(levels: pd.Index, groupby: str) -> None:
+    if len(levels) >= 2:
+        return
+    msg = (
+        f"Expected `groupby` to name two or more cell types; column {groupby!r} has {len(levels)} ({listed(levels)}). "
+        "Choose another column; for a single cell type give its summed counts as an AnnData with one row, and no `groupby`."
+    )
+    raise ValueError(msg)

@@ -1,0 +1,125 @@
+"""Results of regions back onto the peaks of an AnnData."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from genebert._keys import CHROM, END, START
+from genebert._logging import info
+from genebert._validate import listed
+from genebert.io._coordinates import region_names, regions_are_obs
+
+__all__ = ["to_anndata"]
+
+
+def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = None) -> AnnData:
+    """Copy an AnnData of peaks and add what is known about its regions.
+
+    Peaks are matched by their coordinates, however their names are spelt. What genebert left out is NaN or missing.
+
+    Parameters
+    ----------
+    mdata
+        The MuData with results.
+    adata
+        Cells x peaks (or regions x cell types): the object that was given to :func:`genebert.io.from_anndata`. It is
+        not changed.
+    keys
+        What to take: keys of ``mdata.obsm``, columns of ``mdata["seq"].obs`` or of ``mdata.obs``. None = all of them.
+
+    Returns
+    -------
+    A copy of `adata` with
+
+    - `.varm`: embeddings and probabilities, float32 ``(peaks, dim)``.
+    - `.var`: columns such as ``gc``, ``width``, ``region_split``, ``leiden``.
+
+    Where the regions are observations, `.obsm` and `.obs` instead.
+
+    Raises
+    ------
+    KeyError
+        When one of `keys` is not there.
+    ValueError
+        When no peak is a region of `mdata`.
+
+    Examples
+    --------
+    >>> import anndata as ad, numpy as np, pandas as pd, genebert as gb
+    >>> cells = pd.DataFrame({"cell_type": ["B", "T"]}, index=["c1", "c2"])
+    >>> atac = ad.AnnData(np.eye(2, dtype="float32"), obs=cells, var=pd.DataFrame(index=["chr1-0-9", "chr1-9-20"]))
+    >>> mdata = gb.io.from_anndata(atac, groupby="cell_type")
+    >>> mdata.obs["leiden"] = ["0", "1"]
+    >>> gb.io.to_anndata(mdata, atac).var
+              leiden
+    chr1-0-9       0
+    chr1-9-20      1
+    """
+    matrices, columns = _matrices(mdata), _columns(mdata)
+    matrices, columns = _chosen(matrices, columns, keys)
+    in_obs = regions_are_obs(adata)
+    names = region_names(adata.obs if in_obs else adata.var)
+    rows = mdata.obs_names.get_indexer(names)
+    _report(rows, names, n_regions=mdata.n_obs)
+    result = adata.to_memory() if adata.isbacked else adata.copy()
+    axis_table, axis_matrices = (result.obs, result.obsm) if in_obs else (result.var, result.varm)
+    for key, values in columns.items():
+        axis_table[key] = _taken(values, rows, axis_table.index)
+    for key, values in matrices.items():
+        axis_matrices[key] = _taken(values, rows, axis_table.index)
+    return result
+
+
+def _matrices(mdata: MuData) -> dict[str, np.ndarray | pd.DataFrame]:
+    """Entries of `obsm`, less the masks that mudata keeps there for each modality."""
+    return {key: values for key, values in mdata.obsm.items() if key not in mdata.mod}
+
+
+def _columns(mdata: MuData) -> dict[str, pd.Series]:
+    """Columns of the regions themselves, less their coordinates and the copies that mudata makes with a prefix."""
+    coordinates = {CHROM.key, START.key, END.key}
+    seq = mdata[START.modality].obs
+    prefixes = tuple(f"{name}:" for name in mdata.mod)
+    own = {key: mdata.obs[key] for key in mdata.obs if not str(key).startswith(prefixes) and key not in coordinates}
+    return {key: seq[key] for key in seq if key not in coordinates} | own
+
+
+def _chosen(matrices: dict, columns: dict, keys: Sequence[str] | None) -> Iterator[dict]:
+    if keys is None:
+        return matrices, columns
+    keys = [keys] if isinstance(keys, str) else list(keys)
+    absent = [key for key in keys if key not in matrices and key not in columns]
+    if absent:
+        there = listed([*matrices, *columns], most=20) or "nothing"
+        msg = f"Expected `keys` among {there}; {listed(map(repr, absent))} missing. Run gb.tl.embed first, or choose another."
+        raise KeyError(msg)
+    return tuple({key: found[key] for key in keys if key in found} for found in (matrices, columns))
+
+
+def _report(rows: np.ndarray, names: pd.Index, *, n_regions: int) -> None:
+    n_matched = int((rows >= 0).sum())
+    if n_matched == 0:
+        msg = (
+            f"Expected peaks that are regions of `mdata`; none of {len(names)} is: {listed(names, most=3)}. Give the "
+            "AnnData that `mdata` was made from."
+        )
+        raise ValueError(msg)
+    if n_matched < len(names):
+        info(f"{n_matched} of {len(names)} peaks are among the {n_regions} regions; the others are missing (NaN)")
+
+
+def _taken(values: np.ndarray | pd.Series | pd.DataFrame, rows: np.ndarray, index: pd.Index):
+    """Rows of an array or table at `rows`; missing where -1."""
+    if isinstance(values, (pd.Series, pd.DataFrame)):
+        numbered = values.set_axis(np.arange(len(values)))
+        return numbered.reindex(rows).set_axis(index)
+    taken = np.asarray(values)[rows]
+    if (rows < 0).any():
+        taken = taken.astype(np.result_type(taken.dtype, np.float32))
+        taken[rows < 0] = np.nan
+    return taken

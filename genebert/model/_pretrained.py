@@ -1,0 +1,103 @@
+"""Weights on disk: one safetensors file that carries its own description, and a copy of that for people; never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+__all__ = ["FORMAT_VERSION", "read_weights", "write_weights"]
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def write_weights(
+    directory: Path, state: dict[str, torch.Tensor], description: dict[str, Any], *, overwrite: bool, half: bool
+) -> None:
+    """Write ``model.safetensors`` and ``config.json``, each under a temporary name until it is complete.
+
+    Parameters
+    ----------
+    directory
+        Where to. Other files that lie there, such as a model card, stay.
+    state
+        Tensors by name.
+    description
+        Config, TFs and training record, as JSON holds them. It goes into the weights file too, which is the one that
+        is read, so that a crash between the two files leaves a model that is either the old or the new one.
+    overwrite
+        Whether a model that is there may be replaced.
+    half
+        Store floats in 16 bits: half the size, a relative error of 5e-4.
+    """
+    if (directory / WEIGHTS).exists() and not overwrite:
+        msg = f"Expected no model in {directory}; found one. Pass `overwrite=True` or another folder."
+        raise FileExistsError(msg)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    description = {"format_version": FORMAT_VERSION, "sha256": _digest(state), **description}
+    text = json.dumps(description, indent=1)
+    directory.mkdir(parents=True, exist_ok=True)
+    _replace(directory / WEIGHTS, save(state, metadata={"genebert": text}))
+    _replace(directory / CONFIG, f"{text}\n".encode())
+
+
+def read_weights(directory: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `write_weights` wrote, as float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder holds no model.
+    ValueError
+        When the file is no genebert model, is damaged, or has a newer format than this genebert knows.
+    """
+    path = directory / WEIGHTS
+    if not path.is_file():
+        msg = f"Expected a genebert model in {directory}; {WEIGHTS} is missing. Write one with `model.save(folder)`."
+        raise FileNotFoundError(msg)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        msg = f"Expected a safetensors file; {path} cannot be read ({error}). Copy it again."
+        raise ValueError(msg) from error
+    if "genebert" not in metadata:
+        msg = f"Expected weights that genebert wrote; {path} carries no description. Write them with `model.save(folder)`."
+        raise ValueError(msg)
+    description = json.loads(metadata["genebert"])
+    version = description.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        msg = f"Expected weights of format {FORMAT_VERSION} or older; found {version!r} in {path}. Upgrade genebert."
+        raise ValueError(msg)
+    found = _digest(state)
+    if found != description["sha256"]:
+        msg = f"Expected tensors with sha256 {description['sha256'][:12]}...; found {found[:12]}... in {path}. Copy it again."
+        raise ValueError(msg)
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, description
+
+
+def _digest(state: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
+        digest.update(state[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(content)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""What pre-training reads: which regions, in which windows, and what the data tell before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import LightningDataModule
+from mudata import MuData
+from scipy.cluster.hierarchy import leaves_list, linkage
+from torch.utils.data import DataLoader
+
+from genebert import _keys
+from genebert._data import RegionSource, TFWeight, WindowDataset, cell_type_weight, loader, open_windows
+from genebert._dna import kmer_ids, reverse_complement
+from genebert._logging import info
+from genebert._validate import check_cell_type
+from genebert.nn import GeneBERTNetwork
+
+__all__ = ["PretrainingData", "order_tfs", "resolve_cell_types", "set_priors", "split_regions", "window_dataset"]
+
+_INNER_FRACTION = 0.1
+_SAMPLE = 20_000  # regions from which moments and frequencies are taken
+
+
+class PretrainingData(LightningDataModule):
+    """Training and validation windows in batches."""
+
+    def __init__(self, train: WindowDataset, val: WindowDataset, *, batch_size: int) -> None:
+        super().__init__()
+        self._train = loader(train, regions_per_batch=batch_size)
+        self._val = loader(val, regions_per_batch=batch_size)
+
+    def train_dataloader(self) -> DataLoader:
+        return self._train
+
+    def val_dataloader(self) -> DataLoader:
+        return self._val
+
+
+@dataclass(frozen=True)
+class RegionSplit:
+    """Regions of a training run, each as bool ``(regions,)``."""
+
+    train: np.ndarray
+    val: np.ndarray
+
+
+def order_tfs(mdata: MuData, *, seed: int = 0) -> list[str]:
+    """Order TFs so that neighbours score alike over regions: leaves of average linkage on correlation distance."""
+    names = [str(name) for name in mdata[_keys.TF].var_names]
+    source = RegionSource(mdata, tfs=names, fill=np.zeros(len(names)))
+    if len(names) < 3 or source.n_regions < 3:
+        return names
+    scores = source.scores(_sample(np.ones(source.n_regions, dtype=bool), 2_000, seed))
+    scores = scores - scores.mean(0)
+    scores /= np.maximum(np.linalg.norm(scores, axis=0), 1e-9)
+    distance = 1 - (scores.T @ scores)[np.triu_indices(len(names), k=1)]
+    return [names[i] for i in leaves_list(linkage(distance.astype(np.float64).clip(0), method="average"))]
+
+
+def resolve_cell_types(mdata: MuData, cell_types: Sequence[str] | None) -> list[str] | None:
+    """Cell types whose open regions are read; None where the data have no accessibility or no coordinates."""
+    if _keys.ATAC not in mdata.mod or not _keys.CHROM.has(mdata):
+        if cell_types is not None:
+            _keys.OPEN.get(mdata)
+            _keys.CHROM.get(mdata)
+        info("no accessibility or no coordinates: each region is read alone, without next-segment prediction")
+        return None
+    _keys.OPEN.get(mdata)
+    names = mdata[_keys.ATAC].var_names
+    if cell_types is None:
+        held_out = _keys.CELL_TYPE_SPLIT.get(mdata) == "holdout" if _keys.CELL_TYPE_SPLIT.has(mdata) else False
+        cell_types = names[~np.broadcast_to(held_out, len(names))]
+    for cell_type in cell_types:
+        check_cell_type(cell_type, names)
+    return [str(cell_type) for cell_type in cell_types]
+
+
+def split_regions(mdata: MuData, *, seed: int) -> RegionSplit:
+    """Take train and val of ``region_split``; where there is no val, cut an inner part from train.
+
+    The inner part is whole chromosomes where there are several, else regions at random.
+    """
+    everything = np.ones(mdata.n_obs, dtype=bool)
+    if _keys.REGION_SPLIT.has(mdata):
+        split = np.asarray(_keys.REGION_SPLIT.get(mdata))
+        train, val = split == "train", split == "val"
+        if val.any():
+            return RegionSplit(train, val)
+    else:
+        train = everything
+    rng = np.random.default_rng(seed)
+    group = np.asarray(_keys.CHROM.get(mdata), dtype=object) if _keys.CHROM.has(mdata) else np.arange(mdata.n_obs)
+    if len(pd.unique(group[train])) < 2:
+        group = np.arange(mdata.n_obs)
+    names, count = np.unique(group[train], return_counts=True)
+    order = rng.permutation(len(names))
+    # The fewest groups that hold the fraction, but never all of them.
+    n_inner = min(np.searchsorted(count[order].cumsum(), _INNER_FRACTION * train.sum()) + 1, len(names) - 1)
+    inner = np.isin(group, names[order[:n_inner]])
+    return RegionSplit(train & ~inner, train & inner)
+
+
+def window_dataset(
+    mdata: MuData,
+    source: RegionSource,
+    *,
+    regions: np.ndarray,
+    cell_types: list[str] | None,
+    tfs: list[str],
+    window_size: int,
+    tf_weight: TFWeight = "none",
+    seed: int | None = None,
+) -> WindowDataset:
+    """Windows of these regions in each cell type, with what the cell type puts on the matrix."""
+    windows = open_windows(mdata, cell_types=cell_types, allowed=regions, window_size=window_size)
+    weights = {}
+    if cell_types is not None and tf_weight != "none":
+        names = mdata[_keys.ATAC].var_names
+        weights = {
+            names.get_loc(name): cell_type_weight(mdata, name, tf_weight=tf_weight, tfs=tfs) for name in cell_types
+        }
+    if not len(windows.rows):
+        msg = (
+            f"Expected open regions in {', '.join(cell_types or ['the data'])}; found none in this split. "
+            "Check gb.pp.binarize and gb.pp.split_regions."
+        )
+        raise ValueError(msg)
+    return WindowDataset(source, windows, seed=seed, weights=weights)
+
+
+def set_priors(network: GeneBERTNetwork, source: RegionSource, *, regions: np.ndarray, seed: int) -> dict[str, float]:
+    """Give the network what the training regions tell before training.
+
+    Returns
+    -------
+    The entropy of the k-mer frequencies in nats and the share of the commonest k-mer: the chance levels of masked
+    genome modelling.
+    """
+    rows = _sample(regions, _SAMPLE, seed)
+    scores = source.scores(rows)
+    network.set_tf_scale(torch.from_numpy(scores.mean(0)), torch.from_numpy(scores.std(0)))
+    frequencies = _kmer_frequencies(source.codes(rows)[0], network.config.k)
+    network.set_kmer_frequencies(torch.from_numpy(frequencies))
+    seen = frequencies[frequencies > 0]
+    return {"entropy": float(-(seen * np.log(seen)).sum()), "commonest": float(seen.max())}
+
+
+def _kmer_frequencies(codes: np.ndarray, k: int) -> np.ndarray:
+    """Share of each k-mer on both strands, float64 ``(4**k,)``."""
+    counts = np.zeros(4**k + 1)
+    for start in range(0, len(codes), 1_000):
+        chunk = codes[start : start + 1_000]
+        for strand in (chunk, reverse_complement(chunk)):
+            counts += np.bincount(kmer_ids(strand, k).ravel(), minlength=4**k + 1)
+    counts = counts[:-1]
+    return counts / max(counts.sum(), 1)
+
+
+def _sample(regions: np.ndarray, most: int, seed: int) -> np.ndarray:
+    rows = np.flatnonzero(regions)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    return rows

@@ -1,0 +1,34 @@
+"""The network in plain torch: config, encoders, masking and losses."""
+
+from genebert.nn._config import PRESETS, GeneBERTConfig
+from genebert.nn._losses import masked_genome_loss, masked_region_loss, matching_loss, next_segment_loss
+from genebert.nn._masking import hidden_kmers, hide_spans, hide_tfs, neighbour_pairs
+from genebert.nn._network import GeneBERTNetwork, NetworkOutput
+from genebert.nn._objectives import OBJECTIVES, Batch, Scored, objectives
+from genebert.nn._region import RegionEncoder
+from genebert.nn._sequence import MASK, SequenceEncoder, SequenceOutput, count_tokens, tokenize
+
+__all__ = [
+    "MASK",
+    "OBJECTIVES",
+    "PRESETS",
+    "Batch",
+    "GeneBERTConfig",
+    "GeneBERTNetwork",
+    "NetworkOutput",
+    "RegionEncoder",
+    "Scored",
+    "SequenceEncoder",
+    "SequenceOutput",
+    "count_tokens",
+    "hidden_kmers",
+    "hide_spans",
+    "hide_tfs",
+    "masked_genome_loss",
+    "masked_region_loss",
+    "matching_loss",
+    "neighbour_pairs",
+    "next_segment_loss",
+    "objectives",
+    "tokenize",
+]

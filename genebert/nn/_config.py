@@ -1,0 +1,127 @@
+"""Sizes and choices of the network, in one frozen object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+__all__ = ["PRESETS", "GeneBERTConfig"]
+
+
+@dataclass(frozen=True)
+class GeneBERTConfig:
+    """Everything that shapes the network; two networks with equal configs can exchange weights."""
+
+    n_tfs: int
+    """Columns of the TF x regions matrix."""
+
+    # Sequence encoder
+    k: int = 6
+    """Length of a k-mer in bases."""
+    stride: int = 1
+    """Step between k-mers in bases."""
+    stem: Literal["kmer", "conv"] = "kmer"
+    """How bases become token vectors: an embedding of k-mers, or motif-length filters pooled over each k-mer."""
+    n_filters: int = 256
+    """Filters of the convolutional stem."""
+    filter_width: int = 15
+    """Width of a filter in bases (odd)."""
+    dim: int = 768
+    """Width of token states and of the sequence half of the embedding."""
+    n_layers: int = 12
+    n_heads: int = 12
+    positions: Literal["learned", "rotary"] = "rotary"
+    norm: Literal["pre", "post"] = "pre"
+    max_tokens: int = 512
+    """Longest input in tokens, where positions are learned."""
+    dropout: float = 0.1
+
+    # Region encoder
+    tf_patch: int = 4
+    """TFs per patch (p of the p x 1 patches)."""
+    region_dim: int = 96
+    """Channels of the first stage; each patch merging doubles them."""
+    region_depths: tuple[int, ...] = (2, 2, 6, 2)
+    """Blocks per stage; patches are merged in pairs along the TF axis between stages."""
+    region_heads: tuple[int, ...] = (3, 6, 12, 24)
+    region_window: tuple[int, int] = (7, 7)
+    """Attention window in TF patches and in regions."""
+    window_size: int = 8
+    """Consecutive open regions per window of the matrix in pre-training."""
+    region_out: int = 768
+    """Width of the region half of the embedding."""
+
+    # Objectives
+    contrast_dim: int = 128
+    """Width of the space in which sequences and regions are matched."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "region_depths", tuple(self.region_depths))
+        object.__setattr__(self, "region_heads", tuple(self.region_heads))
+        object.__setattr__(self, "region_window", tuple(self.region_window))
+        if not 3 <= self.k <= 8:
+            msg = f"Expected `k` in [3, 8]; found {self.k}."
+            raise ValueError(msg)
+        if self.dim % self.n_heads:
+            msg = f"Expected `dim` to be a multiple of `n_heads`; found {self.dim} and {self.n_heads}."
+            raise ValueError(msg)
+        if len(self.region_depths) != len(self.region_heads):
+            msg = f"Expected as many `region_depths` as `region_heads`; found {self.region_depths} and {self.region_heads}."
+            raise ValueError(msg)
+
+    @property
+    def n_latent(self) -> int:
+        """Width of the joint region embedding."""
+        return self.dim + self.region_out
+
+    @property
+    def n_kmers(self) -> int:
+        """Classes of masked genome modelling."""
+        return 4**self.k
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GeneBERTConfig:
+        """Rebuild from `to_dict`.
+
+        Raises
+        ------
+        ValueError
+            When a field is unknown, as in a config that a newer genebert wrote.
+        """
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            msg = f"Expected a config of this genebert; found unknown fields {sorted(unknown)}. Upgrade genebert."
+            raise ValueError(msg)
+        return cls(**values)
+
+    @classmethod
+    def preset(cls, name: str, *, n_tfs: int, **changes: Any) -> GeneBERTConfig:
+        """One of `PRESETS` for a matrix with `n_tfs` columns, with `changes`."""
+        if name not in PRESETS:
+            msg = f"Expected `preset` to be one of {', '.join(PRESETS)}; found {name!r}."
+            raise ValueError(msg)
+        return cls(**{"n_tfs": n_tfs, **PRESETS[name], **changes})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # BERT-base on 6-mers and Swin-T widths, the sizes that the paper names.
+    "paper": {"positions": "learned", "norm": "post"},
+    # The same sizes with pre-norm and rotary positions.
+    "base": {},
+    # At most 8 M parameters and 300 MFLOP per 256 bp and strand: the default, trained and used on a laptop.
+    "mini": {
+        "stem": "conv", "k": 6, "stride": 6, "dim": 192, "n_layers": 3, "n_heads": 4, "dropout": 0.0,
+        "tf_patch": 16, "region_dim": 64, "region_depths": (2, 2), "region_heads": (2, 4), "region_window": (8, 4),
+        "region_out": 256,
+    },
+    # For tests and documentation: seconds on one core.
+    "tiny": {
+        "stem": "conv", "k": 4, "stride": 4, "n_filters": 32, "filter_width": 11, "dim": 32, "n_layers": 1,
+        "n_heads": 2, "dropout": 0.0, "tf_patch": 32, "region_dim": 16, "region_depths": (1, 1),
+        "region_heads": (1, 2), "region_window": (4, 4), "region_out": 32, "contrast_dim": 32, "window_size": 4,
+    },
+}  # fmt: skip

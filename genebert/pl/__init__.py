@@ -1,0 +1,9 @@
+"""Plots of results that exist; each function returns the matplotlib `Axes`."""
+
+from __future__ import annotations
+
+from genebert.pl._embedding import embedding
+from genebert.pl._history import history
+from genebert.pl._tf_matrix import tf_matrix
+
+__all__ = ["embedding", "history", "tf_matrix"]

@@ -1,0 +1,95 @@
+"""Loss curves of pre-training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib import pyplot as plt
+
+from genebert import _keys, get
+from genebert._validate import check_literal
+from genebert.pl import _style
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+__all__ = ["history"]
+
+PANEL = (3.4, 2.8)  # inches
+LINES = {
+    "train": {"color": _style.PALETTE[4], "lw": 1.2},
+    "val": {"color": _style.PALETTE[0], "lw": 2, "marker": "o", "ms": 4},
+}
+
+
+def history(
+    mdata: MuData,
+    *,
+    key: str = _keys.UNS,
+    metric: str = "loss",
+    objective: str | None = None,
+    ax: Axes | None = None,
+) -> Axes | np.ndarray:
+    """Draw how pre-training went: one panel per objective, train and validation, with the value of guessing.
+
+    Parameters
+    ----------
+    mdata
+        Regions that were pre-trained on.
+    key
+        The `key_added` given to `genebert.tl.pretrain`.
+    metric
+        The measurement to draw, one of the column ``metric`` of `genebert.get.history`.
+    objective
+        Draw this one only. By default all.
+    ax
+        Where to draw; needs `objective` unless there is only one.
+
+    Returns
+    -------
+    The `Axes`, or an array with one for each objective.
+
+    Examples
+    --------
+    >>> mdata = gb.datasets.toy()
+    >>> model = gb.tl.pretrain(mdata, max_epochs=1)
+    >>> axes = gb.pl.history(mdata)
+    """
+    table = get.history(mdata, key=key)
+    check_literal(metric, sorted(table["metric"].astype(str).unique()), name="metric")
+    table = table[table["metric"] == metric]
+    objectives = list(dict.fromkeys(table["objective"].astype(str)))
+    if objective is not None:
+        check_literal(objective, objectives, name="objective")
+        objectives = [objective]
+    if ax is None:
+        width, height = PANEL
+        _, axes = plt.subplots(
+            1, len(objectives), figsize=(width * len(objectives), height), layout="constrained", squeeze=False
+        )
+        axes = axes[0]
+    elif len(objectives) == 1:
+        axes = [ax]
+    else:
+        msg = f"Expected `objective` with `ax`, one of {', '.join(map(repr, objectives))}; found None."
+        raise ValueError(msg)
+    for panel, name in zip(axes, objectives, strict=True):
+        _draw(panel, table[table["objective"] == name], title=name.replace("_", " "), metric=metric)
+    return axes[0] if len(objectives) == 1 else axes
+
+
+def _draw(ax: Axes, table: pd.DataFrame, *, title: str, metric: str) -> None:
+    for split, rows in table.groupby("split", observed=True, sort=False):
+        curve = rows.groupby("step", sort=True)["value"].mean()
+        style = LINES.get(str(split), {"color": _style.SECOND})
+        ax.plot(curve.index, curve.to_numpy(), label=str(split), **style)
+    chance = table["chance"].dropna()
+    if len(chance):
+        ax.axhline(chance.median(), color="0.45", lw=1.2, ls="--", label="guessing", zorder=0)
+    ax.set(title=title, xlabel="training step", ylabel=metric)
+    ax.locator_params(axis="x", nbins=5, integer=True)
+    ax.legend(frameon=False, fontsize="small")
+    _style.tidy(ax)

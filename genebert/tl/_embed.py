@@ -1,0 +1,87 @@
+"""Write region embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mudata import MuData
+
+from genebert import _keys
+from genebert._data import TFWeight
+from genebert._validate import check_key
+from genebert.model import GeneBERT
+from genebert.tl._load import load
+
+__all__ = ["embed"]
+
+
+def embed(
+    mdata: MuData,
+    model: GeneBERT | str | Path | None = None,
+    *,
+    cell_type: str | None = None,
+    tf_weight: TFWeight = "none",
+    strands: str = "both",
+    batch_size: int = 256,
+    key_added: str = _keys.EMBEDDING.key,
+    copy: bool = False,
+) -> MuData | None:
+    """Embed regions with GeneBERT.
+
+    Without a cell type each region stands alone: its vector depends on nothing but the region, not on the batch, the
+    order or the other regions. With a cell type, neighbours that are open in it share a window of the TF x regions
+    matrix; a region that is closed in it stands alone.
+
+    Parameters
+    ----------
+    mdata
+        With sequences (:func:`genebert.pp.add_sequence`), a TF matrix (:func:`genebert.pp.scan_motifs`) or both. The
+        half of the embedding of a modality that is absent is zero.
+    model
+        A model, the folder of one, or None for the weights that ship with genebert.
+    cell_type
+        Whose open regions form windows.
+    tf_weight
+        What the cell type puts on the matrix: ``"none"``, ``"accessibility"``, ``"open"``, ``"activity"`` or
+        ``"expression"``.
+    strands
+        ``"both"``: average over the region and its reverse complement, so that the strand changes nothing;
+        ``"forward"``: as it lies on the reference.
+    batch_size
+        Regions per batch; changes the speed only.
+    key_added
+        Name in ``mdata.obsm``.
+    copy
+        Return a changed copy instead of writing into `mdata`.
+
+    Returns
+    -------
+    None, or the copy. Writes
+
+    ``mdata.obsm[key_added]``
+        float32 ``(regions, n_latent)``: sequence half, then region half.
+    ``mdata.uns["genebert"]["embed"][key_added]``
+        ``params`` and ``model``, the digest of the weights.
+
+    Raises
+    ------
+    ValueError
+        When fewer than half of the model's TFs are among those of `mdata`, or `key_added` is taken by a modality.
+    KeyError
+        When neither sequences nor a TF matrix are there.
+
+    Examples
+    --------
+    >>> mdata = gb.datasets.toy()
+    >>> gb.tl.embed(mdata)
+    >>> mdata.obsm["X_genebert"].shape[0] == mdata.n_obs
+    True
+    """
+    check_key(key_added, reserved=mdata.mod)
+    mdata = mdata.copy() if copy else mdata
+    if not isinstance(model, GeneBERT):
+        model = load("mini" if model is None else model)
+    params = {"cell_type": cell_type, "tf_weight": tf_weight, "strands": strands, "batch_size": batch_size}
+    mdata.obsm[key_added] = model.get_latent_representation(mdata, **params)
+    _keys.record(mdata, "embed", key_added, params=params, model=model.digest)
+    return mdata if copy else None

@@ -1,0 +1,86 @@
+"""Pre-train a model on one's own regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mudata import MuData
+
+from genebert import _keys
+from genebert._data import TFWeight
+from genebert._validate import check_key
+from genebert.model import GeneBERT
+
+__all__ = ["pretrain"]
+
+
+def pretrain(
+    mdata: MuData,
+    *,
+    preset: str = "mini",
+    cell_types: Sequence[str] | None = None,
+    tf_weight: TFWeight = "none",
+    max_epochs: int = 20,
+    batch_size: int = 256,
+    lr: float = 1e-3,
+    objectives: Mapping[str, float] | None = None,
+    key_added: str = "genebert",
+    seed: int = 0,
+    **train_kwargs: Any,
+) -> GeneBERT:
+    """Pre-train GeneBERT on windows of consecutive open regions.
+
+    Train regions are those of ``region_split`` (:func:`genebert.pp.split_regions`); val scores each epoch. Without a
+    split, or without val, an inner part is cut off: whole chromosomes where there are several.
+
+    Parameters
+    ----------
+    mdata
+        With sequences, a TF matrix and, for windows, open regions per cell type.
+    preset
+        Size of the network: ``"mini"``, ``"base"``, ``"paper"`` or ``"tiny"``.
+    cell_types
+        Whose open regions; default: all but those that :func:`genebert.pp.split_cell_types` holds out.
+    tf_weight
+        What a cell type puts on the TF x regions matrix.
+    max_epochs, batch_size, lr
+        Passes over all windows; regions per step; highest learning rate.
+    objectives
+        Weights of ``masked_genome``, ``next_segment``, ``matching`` and ``masked_region``; 0 switches off.
+    key_added
+        Where the record goes.
+    seed
+        Of weights, order, strands and masks.
+    **train_kwargs
+        To :meth:`genebert.model.GeneBERT.train`.
+
+    Returns
+    -------
+    The trained model (`save`, `get_latent_representation`). Besides, this writes
+
+    ``mdata.uns["genebert"]["pretrain"][key_added]``
+        ``params``, ``history`` (one row per measurement, see :func:`genebert.get.history`) and ``model``, a digest.
+
+    Notes
+    -----
+    The objectives are a reconstruction of those that Mo et al. (2021) name.
+
+    Examples
+    --------
+    >>> mdata = gb.datasets.toy()
+    >>> model = gb.tl.pretrain(mdata, preset="tiny", max_epochs=1)
+    >>> gb.get.history(mdata)["objective"].nunique()
+    4
+    """
+    check_key(key_added)
+    GeneBERT.setup_mudata(mdata)
+    model = GeneBERT(mdata, preset=preset, seed=seed)
+    model.train(
+        cell_types=cell_types, tf_weight=tf_weight, max_epochs=max_epochs, batch_size=batch_size, lr=lr,
+        objectives=objectives, seed=seed, **train_kwargs,
+    )  # fmt: skip
+    params = {"preset": preset, **model.training_record}
+    history = model.pretraining_history
+    _keys.record(mdata, "pretrain", key_added, params=params, history=history, model=model.digest)
+    return model

@@ -1,0 +1,261 @@
+"""from_anndata: pooling, orientation, names, and what it refuses."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+import genebert as gb
+from genebert._keys import ACCESSIBILITY, CHROM, COUNTS, END, N_CELLS, N_REPLICATES, OPEN, START, load_record
+
+PEAKS = ["chr2:50-250", "chr1:100-300", "chr1:400-600"]  # not sorted, on purpose
+COUNTS_OF_CELLS = np.array([[1, 0, 2], [2, 1, 0], [0, 4, 0], [0, 3, 5]], dtype=np.float32)
+CELL_TYPES = ["B", "B", "T", "T"]
+
+
+def make(matrix=COUNTS_OF_CELLS, peaks=PEAKS, cell_types=CELL_TYPES, **obs) -> ad.AnnData:
+    matrix = sparse.csr_matrix(matrix)
+    cells = pd.DataFrame({"cell_type": cell_types, **obs}, index=[f"cell{i}" for i in range(matrix.shape[0])])
+    return ad.AnnData(matrix, obs=cells, var=pd.DataFrame(index=list(peaks)))
+
+
+def counts_of(mdata) -> np.ndarray:
+    return COUNTS.get(mdata).toarray()
+
+
+EXPECTED = np.array([[3, 0], [1, 7], [2, 5]])
+LOG_CPM = np.log1p(EXPECTED / EXPECTED.sum(axis=0) * 1e6)
+
+
+def test_pools_cells_into_cell_types():
+    mdata = gb.io.from_anndata(make(), groupby="cell_type")
+    assert list(mdata.obs_names) == PEAKS
+    assert list(mdata.mod) == [START.modality, ACCESSIBILITY.modality]
+    assert np.array_equal(counts_of(mdata), EXPECTED)
+    assert COUNTS.get(mdata).dtype == np.float32
+    assert COUNTS.get(mdata).format == "csr"
+    assert ACCESSIBILITY.get(mdata).dtype == np.float32
+    np.testing.assert_allclose(ACCESSIBILITY.get(mdata), LOG_CPM, rtol=1e-6)
+    assert N_CELLS.get(mdata).tolist() == [2, 2]
+    assert not N_REPLICATES.has(mdata)
+    assert list(CHROM.get(mdata)) == ["chr2", "chr1", "chr1"]
+    assert END.get(mdata).dtype == np.int64
+
+
+@pytest.mark.parametrize("style", ["chr{}-{}-{}", "chr{}_{}_{}", "chr{}:{}-{}"])
+def test_names_of_any_style(style):
+    peaks = [style.format(*place) for place in [(2, 50, 250), (1, 100, 300), (1, 400, 600)]]
+    assert list(gb.io.from_anndata(make(peaks=peaks), groupby="cell_type").obs_names) == PEAKS
+
+
+@pytest.mark.parametrize("columns", [(CHROM.key, START.key, END.key), ("seqnames", "start", "end"), ("interval",)])
+def test_coordinates_in_columns(columns):
+    adata = make(peaks=["p1", "p2", "p3"])
+    values = [("chr2", 50, 250), ("chr1", 100, 300), ("chr1", 400, 600)]
+    if len(columns) == 1:
+        adata.var[columns[0]] = PEAKS
+    else:
+        for column, column_values in zip(columns, zip(*values, strict=True), strict=True):
+            adata.var[column] = list(column_values)
+    assert list(gb.io.from_anndata(adata, groupby="cell_type").obs_names) == PEAKS
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, np.asarray])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint8])
+def test_any_matrix(kind, dtype):
+    adata = make()
+    adata.X = kind(COUNTS_OF_CELLS.astype(dtype))
+    assert np.array_equal(counts_of(gb.io.from_anndata(adata, groupby="cell_type")), EXPECTED)
+
+
+def test_layer():
+    adata = make()
+    adata.layers["raw"] = adata.X.copy()
+    adata.X = adata.X * 0.5
+    assert np.array_equal(counts_of(gb.io.from_anndata(adata, groupby="cell_type", layer="raw")), EXPECTED)
+    with pytest.warns(UserWarning, match="Expected raw counts"):
+        gb.io.from_anndata(adata, groupby="cell_type")
+
+
+def test_backed(tmp_path):
+    make().write_h5ad(tmp_path / "a.h5ad")
+    adata = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    assert np.array_equal(counts_of(gb.io.from_anndata(adata, groupby="cell_type")), EXPECTED)
+    adata.file.close()
+    make().T.copy().write_h5ad(tmp_path / "b.h5ad")
+    adata = ad.read_h5ad(tmp_path / "b.h5ad", backed="r")
+    assert np.array_equal(counts_of(gb.io.from_anndata(adata, groupby="cell_type")), EXPECTED)
+    adata.file.close()
+
+
+def test_each_replicate_weighs_the_same():
+    adata = make(donor=["d1", "d2", "d1", "d1"])
+    mdata = gb.io.from_anndata(adata, groupby="cell_type", replicate="donor")
+    cpm = COUNTS_OF_CELLS[:2] / COUNTS_OF_CELLS[:2].sum(axis=1, keepdims=True) * 1e6
+    np.testing.assert_allclose(ACCESSIBILITY.get(mdata)[:, 0], np.log1p(cpm.mean(axis=0)), rtol=1e-6)
+    np.testing.assert_allclose(ACCESSIBILITY.get(mdata)[:, 1], LOG_CPM[:, 1], rtol=1e-6)
+    assert np.array_equal(counts_of(mdata), EXPECTED)
+    assert N_REPLICATES.get(mdata).tolist() == [2, 1]
+
+
+def test_a_replicate_without_counts_does_not_weigh():
+    matrix = np.vstack([COUNTS_OF_CELLS, [[0, 0, 0]]])
+    adata = make(matrix, cell_types=[*CELL_TYPES, "T"], donor=["d1", "d1", "d1", "d1", "d2"])
+    mdata = gb.io.from_anndata(adata, groupby="cell_type", replicate="donor")
+    np.testing.assert_allclose(ACCESSIBILITY.get(mdata), LOG_CPM, rtol=1e-6)
+    assert N_REPLICATES.get(mdata).tolist() == [1, 1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(4)), st.booleans(), st.booleans(), st.sampled_from([None, "donor"]))
+def test_order_of_cells_and_orientation_change_nothing(order, is_transposed, is_dense, replicate):
+    adata = make(donor=["d1", "d2", "d1", "d2"])
+    reference = gb.io.from_anndata(adata, groupby="cell_type", replicate=replicate)
+    turned = adata[list(order)].copy()
+    if is_dense:
+        turned.X = turned.X.toarray()
+    turned = turned.T.copy() if is_transposed else turned
+    mdata = gb.io.from_anndata(turned, groupby="cell_type", replicate=replicate)
+    assert mdata.obs_names.equals(reference.obs_names)
+    assert np.array_equal(counts_of(mdata), counts_of(reference))
+    np.testing.assert_allclose(ACCESSIBILITY.get(mdata), ACCESSIBILITY.get(reference), rtol=1e-6)
+    assert N_CELLS.get(mdata).equals(N_CELLS.get(reference))
+
+
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_cell_types_x_regions_either_way(is_transposed):
+    types = ad.AnnData(EXPECTED.T.astype(np.float32), obs=pd.DataFrame(index=["B", "T"]), var=pd.DataFrame(index=PEAKS))
+    mdata = gb.io.from_anndata(types.T.copy() if is_transposed else types)
+    assert np.array_equal(counts_of(mdata), EXPECTED)
+    np.testing.assert_allclose(ACCESSIBILITY.get(mdata), LOG_CPM, rtol=1e-6)
+    assert list(mdata[ACCESSIBILITY.modality].var_names) == ["B", "T"]
+
+
+def test_calls_stay_calls():
+    calls = np.array([[1, 0, 1], [0, np.nan, 1]], dtype=np.float32)
+    adata = ad.AnnData(calls, obs=pd.DataFrame(index=["B", "T"]), var=pd.DataFrame(index=PEAKS))
+    mdata = gb.io.from_anndata(adata)
+    np.testing.assert_array_equal(ACCESSIBILITY.get(mdata), calls.T)
+    assert np.array_equal(OPEN.get(mdata).toarray(), np.nan_to_num(calls.T))
+    assert not COUNTS.has(mdata)
+
+
+def test_normalised_values_stay_as_they_are(log):
+    values = np.array([[0.5, 0, 1.5], [0, 2.5, 1]], dtype=np.float32)
+    adata = ad.AnnData(values, obs=pd.DataFrame(index=["B", "T"]), var=pd.DataFrame(index=PEAKS))
+    mdata = gb.io.from_anndata(adata)
+    assert np.array_equal(ACCESSIBILITY.get(mdata), values.T)
+    assert not COUNTS.has(mdata)
+    assert "taken as normalised" in log.text
+
+
+def test_not_measured_is_left_out_and_counted(log):
+    matrix = COUNTS_OF_CELLS.copy()
+    matrix[0, 2] = np.nan
+    adata = make(matrix)
+    mdata = gb.io.from_anndata(adata, groupby="cell_type")
+    assert counts_of(mdata)[2].tolist() == [0, 5]
+    assert "1 values are NaN (not measured)" in log.text
+    assert np.isnan(adata.X.toarray()).sum() == 1  # the input is as it was
+
+
+def test_missing_counts_of_cell_types_stay_missing():
+    counts = np.array([[3, 1, np.nan], [0, 7, 5]])
+    adata = ad.AnnData(counts, obs=pd.DataFrame(index=["B", "T"]), var=pd.DataFrame(index=PEAKS))
+    values = ACCESSIBILITY.get(gb.io.from_anndata(adata))
+    assert np.isnan(values[2, 0])
+    np.testing.assert_allclose(values[0, 0], np.log1p(0.75e6), rtol=1e-6)
+
+
+def test_cells_without_a_type_are_left_out_and_counted(log):
+    adata = make(cell_types=["B", "B", "T", None])
+    mdata = gb.io.from_anndata(adata, groupby="cell_type")
+    assert N_CELLS.get(mdata).tolist() == [2, 1]
+    assert "1 of 4 cells have no 'cell_type'" in log.text
+
+
+def test_order_of_categories_is_kept_and_unused_ones_dropped():
+    adata = make()
+    adata.obs["cell_type"] = pd.Categorical(CELL_TYPES, categories=["T", "NK", "B"])
+    assert list(gb.io.from_anndata(adata, groupby="cell_type")[ACCESSIBILITY.modality].var_names) == ["T", "B"]
+
+
+def test_peaks_of_a_10x_multiome(log):
+    adata = make(np.hstack([COUNTS_OF_CELLS, -np.ones((4, 2))]), peaks=[*PEAKS, "SPI1", "GATA1"])
+    adata.var["feature_types"] = ["Peaks"] * 3 + ["Gene Expression"] * 2
+    mdata = gb.io.from_anndata(adata, groupby="cell_type")
+    assert np.array_equal(counts_of(mdata), EXPECTED)
+    assert "3 peaks kept, 2 other features left out" in log.text
+
+
+def test_params_are_recorded_and_the_input_is_unchanged():
+    adata = make()
+    before = adata.copy()
+    mdata = gb.io.from_anndata(adata, groupby="cell_type")
+    entry = load_record(mdata, "from_anndata", ACCESSIBILITY.modality, filled_by="gb.io.from_anndata")
+    assert entry["params"] == {"groupby": "cell_type", "replicate": None, "layer": None}
+    pd.testing.assert_frame_equal(adata.obs, before.obs)
+    pd.testing.assert_frame_equal(adata.var, before.var)
+    assert (adata.X != before.X).nnz == 0
+
+
+def with_value(value: float) -> ad.AnnData:
+    matrix = COUNTS_OF_CELLS.copy()
+    matrix[0, 0] = value
+    return make(matrix)
+
+
+@pytest.mark.parametrize(
+    ("adata", "options", "message"),
+    [
+        (make()[:, :0], {"groupby": "cell_type"}, "at least one cell and one peak; found 4 x 0"),
+        (make(), {"groupby": "leiden"}, "`groupby` to name a column of cells; found 'leiden'. Columns: cell_type"),
+        (make(cell_types=["B"] * 4), {"groupby": "cell_type"}, r"has 1 \(B\). Choose another column; for a single"),
+        (make(), {"groupby": "cell_type", "replicate": "donor"}, "donor missing"),
+        (make(), {"replicate": "cell_type"}, "Expected `groupby` beside `replicate`"),
+        (make(), {"groupby": "cell_type", "layer": "raw"}, "`layer` to be one of .*found 'raw'"),
+        (make(peaks=[PEAKS[0], "chr2-50-250", PEAKS[2]]), {"groupby": "cell_type"}, "1 occur more often: chr2:50-250"),
+        (make(peaks=[*PEAKS[:2], "peak3"]), {"groupby": "cell_type"}, "1 of 3 have another form: peak3"),
+        (make(peaks=["a", "b", "c"]), {}, "neither of obs .*cell0, cell1.* look like regions. Rename"),
+        (make(peaks=[*PEAKS[:2], "chr1:9-9"]), {"groupby": "cell_type"}, "0 <= start < end"),
+        (with_value(-1), {"groupby": "cell_type"}, "not negative .*1 values are not, such as -1.0"),
+        (with_value(np.inf), {"groupby": "cell_type"}, "finite and not negative .*such as inf"),
+        (with_value(-1), {}, "not negative"),
+    ],
+)
+def test_bad_input(adata, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        gb.io.from_anndata(adata, **options)
+    assert "Expected" in str(error.value)
+
+
+def test_cells_without_groupby_are_not_made_dense():
+    adata = ad.AnnData(sparse.csr_matrix((2000, 3), dtype=np.float32), var=pd.DataFrame(index=PEAKS))
+    with pytest.raises(ValueError, match="found 2000 rows, which look like cells"):
+        gb.io.from_anndata(adata)
+
+
+def test_no_peaks_among_the_features():
+    adata = make()
+    adata.var["feature_types"] = "Gene Expression"
+    with pytest.raises(ValueError, match="features of type 'Peaks'; found none"):
+        gb.io.from_anndata(adata, groupby="cell_type")
+
+
+def test_both_axes_look_like_regions():
+    adata = ad.AnnData(np.ones((1, 1)), obs=pd.DataFrame(index=["chr1:1-2"]), var=pd.DataFrame(index=["chr1:1-2"]))
+    with pytest.raises(ValueError, match="both of obs"):
+        gb.io.from_anndata(adata)
+
+
+@pytest.mark.parametrize("value", ["x", np.nan, 1.5])
+def test_coordinate_columns_hold_whole_numbers(value):
+    adata = make(peaks=["p1", "p2", "p3"])
+    adata.var[CHROM.key], adata.var[START.key], adata.var[END.key] = "chr1", [1, 2, value], 100
+    with pytest.raises(ValueError, match=f"whole numbers in column '{START.key}'; 1 are not"):
+        gb.io.from_anndata(adata, groupby="cell_type")

@@ -1,0 +1,98 @@
+"""to_anndata: results back on the peaks."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import genebert as gb
+from genebert._keys import CHROM, EMBEDDING, GC, SEQ
+
+PEAKS = ["chr2-50-250", "chr1-100-300", "chr1-400-600"]
+
+
+@pytest.fixture
+def atac():
+    cells = pd.DataFrame({"cell_type": ["B", "T"]}, index=["c1", "c2"])
+    return ad.AnnData(
+        sparse.csr_matrix([[1, 2, 3], [4, 5, 6]], dtype=np.float32), obs=cells, var=pd.DataFrame(index=PEAKS)
+    )
+
+
+@pytest.fixture
+def mdata(atac):
+    mdata = gb.io.from_anndata(atac, groupby="cell_type")
+    mdata = mdata[[2, 0]].copy()  # one region left out, the others in another order
+    EMBEDDING.set(mdata, np.array([[2, 2], [0, 0]], dtype=np.float32))
+    mdata.obsm["kind_proba"] = pd.DataFrame({"a": [0.2, 0.0], "b": [0.8, 1.0]}, index=mdata.obs_names)
+    mdata.obs["leiden"] = pd.Categorical(["x", "y"])
+    mdata[SEQ].obs[GC.key] = np.array([0.25, 0.75], dtype=np.float32)
+    return mdata
+
+
+def test_rows_find_their_peaks(mdata, atac, log):
+    before = atac.copy()
+    result = gb.io.to_anndata(mdata, atac)
+    np.testing.assert_array_equal(result.varm[EMBEDDING.key], [[0, 0], [np.nan, np.nan], [2, 2]])
+    assert result.varm[EMBEDDING.key].dtype == np.float32
+    np.testing.assert_array_equal(result.varm["kind_proba"]["b"], [1.0, np.nan, 0.8])
+    np.testing.assert_array_equal(result.var[GC.key], np.array([0.75, np.nan, 0.25], dtype=np.float32))
+    assert result.var["leiden"].isna().tolist() == [False, True, False]
+    assert list(result.var_names) == PEAKS
+    assert CHROM.key not in result.var
+    assert "2 of 3 peaks are among the 2 regions" in log.text
+    assert list(before.var.columns) == list(atac.var.columns)
+    assert not atac.varm
+    assert set(result.varm) == {EMBEDDING.key, "kind_proba"}  # no masks of modalities
+
+
+def test_the_result_can_be_written(mdata, atac, tmp_path):
+    gb.io.to_anndata(mdata, atac).write_h5ad(tmp_path / "a.h5ad")
+    assert ad.read_h5ad(tmp_path / "a.h5ad").varm[EMBEDDING.key].shape == (3, 2)
+
+
+def test_keys_choose(mdata, atac):
+    result = gb.io.to_anndata(mdata, atac, keys=[EMBEDDING.key, "leiden"])
+    assert list(result.varm) == [EMBEDDING.key]
+    assert list(result.var.columns) == ["leiden"]
+    assert list(gb.io.to_anndata(mdata, atac, keys="leiden").var.columns) == ["leiden"]
+    with pytest.raises(KeyError, match=rf"Expected `keys` among {EMBEDDING.key}.*'umap' missing"):
+        gb.io.to_anndata(mdata, atac, keys=["umap"])
+
+
+def test_regions_in_obs(mdata, atac):
+    result = gb.io.to_anndata(mdata, atac.T.copy())
+    np.testing.assert_array_equal(result.obsm[EMBEDDING.key][2], [2, 2])
+    assert result.obs["leiden"].iloc[0] == "y"
+
+
+def test_everything_matched_keeps_the_types(atac):
+    mdata = gb.io.from_anndata(atac, groupby="cell_type")
+    mdata.obs["rank"] = np.arange(3, dtype=np.int64)
+    result = gb.io.to_anndata(mdata, atac)
+    assert result.var["rank"].dtype == np.int64
+
+
+def test_genes_of_a_10x_multiome_are_missing(mdata, atac):
+    genes = ad.AnnData(np.ones((2, 1), dtype=np.float32), obs=atac.obs, var=pd.DataFrame(index=["SPI1"]))
+    both = ad.concat([genes, atac], axis=1, merge="same")
+    both.var["feature_types"] = ["Gene Expression", "Peaks", "Peaks", "Peaks"]
+    result = gb.io.to_anndata(mdata, both)
+    assert np.isnan(result.varm[EMBEDDING.key][0]).all()
+    np.testing.assert_array_equal(result.varm[EMBEDDING.key][3], [2, 2])
+
+
+def test_backed(mdata, atac, tmp_path):
+    atac.write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    assert not gb.io.to_anndata(mdata, backed).isbacked
+    backed.file.close()
+
+
+def test_other_peaks_are_refused(mdata, atac):
+    atac.var_names = ["chr9-1-2", "chr9-2-3", "chr9-3-4"]
+    with pytest.raises(ValueError, match=r"none of 3 is: chr9:1-2.* Give the AnnData"):
+        gb.io.to_anndata(mdata, atac)

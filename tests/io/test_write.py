@@ -1,0 +1,119 @@
+"""write: round trips, and that an old file survives a failure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mudata import MuData
+
+import genebert as gb
+from genebert._keys import (
+    ACCESSIBILITY,
+    CHROM,
+    DNA_CODE,
+    EMBEDDING,
+    LABEL_CELL_TYPE,
+    LABELS,
+    SCHEMA_KEY,
+    SCHEMA_VERSION,
+    TF_SCORE,
+    UNS,
+    WIDTH,
+    load_record,
+    record,
+)
+
+SUFFIXES = (".h5mu", ".zarr")
+NAMES = ["chr2:5-9", "chr1:0-4", "chr1:4-8", "chr3:1-5"]
+
+
+def make() -> MuData:
+    mdata = gb.io.assemble(
+        sequences=pd.Series(["ACGT", "ACCC", "GGGG", "TTTT"], index=NAMES),
+        tf=pd.DataFrame({"SPI1": [0.0, 1, 2, 3], "B": [4.0, 5, 6, 7]}, index=NAMES),
+        accessibility=pd.DataFrame({"B": [1, 0, np.nan, 1], "T/x": [0, 0, 1, 1]}, index=NAMES),
+        labels=pd.DataFrame({"CTCF|K562": [1, np.nan, 0, 1]}, index=NAMES),
+    )
+    EMBEDDING.set(mdata, np.arange(8, dtype=np.float32).reshape(4, 2))
+    mdata.obs["leiden"] = pd.Categorical(list("abab"))
+    params = {"model": None, "size": (1, 2), "rate": np.float32(0.5)}
+    record(mdata, "embed", EMBEDDING.key, params=params, table=pd.DataFrame({"name": ["x", "y"], "value": [1.0, 2.0]}))
+    return mdata
+
+
+def assert_same(mdata: MuData, order=range(4)) -> None:
+    order = list(order)
+    assert list(mdata.obs_names) == [NAMES[place] for place in order]
+    assert mdata.axis == 0
+    reference = make()
+    for slot in (DNA_CODE, TF_SCORE, ACCESSIBILITY, LABELS, EMBEDDING):
+        np.testing.assert_array_equal(np.asarray(slot.get(mdata)), np.asarray(slot.get(reference))[order])
+        assert slot.get(mdata).dtype == slot.get(reference).dtype
+    assert list(CHROM.get(mdata)) == list(CHROM.get(reference).iloc[order])
+    assert WIDTH.get(mdata).dtype == np.int32
+    assert list(LABEL_CELL_TYPE.get(mdata)) == ["K562"]
+    assert list(mdata.obs["leiden"]) == ["abab"[place] for place in order]
+    entry = load_record(mdata, "embed", EMBEDDING.key, filled_by="gb.tl.embed")
+    assert entry["params"]["model"] is None
+    assert list(entry["table"]["name"]) == ["x", "y"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_round_trip(tmp_path, suffix):
+    path = tmp_path / "below" / f"a{suffix}"
+    gb.io.write(make(), path)
+    mdata = gb.io.read(path)
+    assert_same(mdata)
+    assert mdata.uns[UNS][SCHEMA_KEY] == SCHEMA_VERSION
+    gb.io.write(mdata, str(path))  # over itself
+    assert_same(gb.io.read(path))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(range(4)), st.integers(1, 4), st.sampled_from(SUFFIXES))
+def test_subsets_and_permutations_survive(tmp_path, order, size, suffix):
+    part = make()[[NAMES[place] for place in order[:size]]].copy()
+    gb.io.write(part, tmp_path / f"a{suffix}")
+    assert_same(gb.io.read(tmp_path / f"a{suffix}"), order[:size])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_old_file_survives_a_failure(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    gb.io.write(make(), path)
+    broken = make()
+    broken.uns["cannot be written"] = object()
+    with pytest.raises(Exception, match="object"):
+        gb.io.write(broken, path)
+    assert_same(gb.io.read(path))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_old_folder_comes_back_when_the_swap_fails(tmp_path, monkeypatch):
+    path = tmp_path / "a.zarr"
+    gb.io.write(make(), path)
+    replace = os.replace
+
+    def fail(source, target):
+        if str(target) == str(path) and Path(source).name != "old":
+            raise OSError("disk full")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="disk full"):
+            gb.io.write(make(), path)
+    assert_same(gb.io.read(path))
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"one of '\.h5mu', '\.zarr'; found '\.h5ad'"):
+        gb.io.write(make(), tmp_path / "a.h5ad")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,151 @@
+"""The command line writes what the API gives, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import genebert as gb
+from genebert import _keys
+from genebert.cli import app
+
+
+@pytest.fixture
+def run():
+    """Run a command; the streams apart."""
+
+    def call(*arguments):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return call
+
+
+@pytest.fixture
+def motif_file(tmp_path):
+    path = tmp_path / "motifs.jaspar"
+    path.write_text(
+        ">M1 GATA1\nA [0 9 0 9]\nC [0 0 0 0]\nG [9 0 0 0]\nT [0 0 9 0]\n>M2 CTCF\nA [0 0 0 9]\nC [9 9 0 0]\nG [0 0 9 0]\nT [0 0 0 0]\n"
+    )
+    return path
+
+
+@pytest.fixture
+def toy_file(toy, tmp_path):
+    gb.io.write(toy, tmp_path / "toy.h5mu")
+    return tmp_path / "toy.h5mu"
+
+
+@pytest.fixture
+def genome_file(tmp_path):
+    bases = np.random.default_rng(0).choice(list("ACGT"), 5000)
+    path = tmp_path / "genome.fa"
+    path.write_text(f">chr1\n{''.join(bases)}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["--help"], ["demo", "--help"], ["scan", "-h"], ["embed", "-h"], ["pretrain", "-h"]]
+)
+def test_help_needs_nothing(run, command):
+    result = run(*command)
+    assert "Usage" in result.output
+    assert result.exit_code in {0, 2} if not command else result.exit_code == 0
+    if len(command) == 2:
+        assert "genebert " + command[0] in result.output
+
+
+def test_help_is_light():
+    code = (
+        "import sys; sys.argv = ['genebert', '--help']\n"
+        "from genebert.cli import app\n"
+        "try: app()\n"
+        "except SystemExit: print('loaded', *({'torch', 'scvi', 'scanpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()[-1].strip() == "loaded"
+
+
+def test_version(run):
+    assert run("--version").output.strip() == gb.__version__
+    printed = subprocess.check_output([sys.executable, "-m", "genebert", "--version"], text=True)
+    assert printed.strip() == gb.__version__
+
+
+def test_scan_bed(run, tmp_path, genome_file, motif_file):
+    bed = tmp_path / "peaks.bed"
+    bed.write_text("chr1\t1000\t1200\nchr1\t2000\t2200\nchr1\t3000\t3200\n")
+    out = tmp_path / "out.h5mu"
+    result = run("scan", bed, "--genome", genome_file, "--motifs", motif_file, "--seq-length", 128, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert f"Wrote {out}: 3 regions" in result.output
+    mdata = gb.io.read(out)
+    assert _keys.DNA_CODE.get(mdata).shape == (3, 128)
+    assert list(mdata[_keys.TF].var_names) == ["GATA1", "CTCF"]
+
+
+def test_scan_fasta_and_table(run, tmp_path, motif_file):
+    fasta = tmp_path / "promoters.fa"
+    fasta.write_text(">one\n" + "ACGATAACGTCCGA" * 4 + "\n>two\n" + "TTGCACCGTACGTA" * 4 + "\n")
+    result = run("scan", fasta, "--motifs", motif_file, "-o", tmp_path / "out.zarr")
+    assert result.exit_code == 0, result.output
+    assert list(gb.io.read(tmp_path / "out.zarr").obs_names) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.bed", None, "absent.bed"),
+        ("x.xlsx", "", "Expected a name that ends in one of .bed"),
+        ("x.bed", "chr1\t5\t1\n", "Error:"),
+        ("x.bed", "chr1\t5\t100\n", "add_sequence"),  # no --genome
+    ],
+)
+def test_errors_are_one_line(run, tmp_path, motif_file, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    result = run("scan", tmp_path / name, "--motifs", motif_file, "-o", tmp_path / "out.h5mu")
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("Error: ")
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out.h5mu").exists()
+
+
+@pytest.mark.slow
+def test_pretrain_then_embed(run, toy_file, tmp_path, motif_file):
+    scanned, model, out = tmp_path / "scanned.h5mu", tmp_path / "model", tmp_path / "out.h5mu"
+    for command in (
+        ("scan", toy_file, "--motifs", motif_file, "-o", scanned),
+        ("pretrain", scanned, "--max-epochs", 1, "--device", "cpu", "-o", model),
+        ("embed", scanned, "--model", model, "--device", "cpu", "-o", out),
+    ):
+        result = run(*command)
+        assert result.exit_code == 0, result.output
+        assert f"Wrote {command[-1]}" in result.output
+    embedding = _keys.EMBEDDING.get(gb.io.read(out))
+    assert np.isfinite(embedding).all()
+    assert embedding.std(axis=0).max() > 0
+
+
+def test_embed_refuses_unknown_cell_type(run, toy_file, tmp_path):
+    result = run("embed", toy_file, "--cell-type", "none", "-o", tmp_path / "out.h5mu")
+    assert result.exit_code == 1
+    assert "Expected `cell_type` to be one of" in result.stderr
+
+
+@pytest.mark.slow
+def test_demo(run, tmp_path):
+    result = run("demo", "--output", tmp_path / "demo", "--n-regions", 300, "--max-epochs", 1, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "cpu" in result.output
+    assert "regions/s" in result.output
+    for name in ("demo.h5mu", "umap.png", "tf_matrix.png", "history.png"):
+        assert (tmp_path / "demo" / name).stat().st_size > 5000
+        assert str(tmp_path / "demo" / name) in result.output
+    embedding = _keys.EMBEDDING.get(gb.io.read(tmp_path / "demo" / "demo.h5mu"))
+    assert np.isfinite(embedding).all()
+    assert embedding.std(axis=0).max() > 0

@@ -22,15 +22,16 @@ help: ## Say what each target does
 demo: $(VENV)/.core ## Toy data to embedding, clusters and plots in demo_output/
 	$(BIN)/genebert demo --output demo_output
 
+# One thread of torch per worker: two workers with two threads each fight over two cores and take many times as long.
 test: lint ## Check the style, run all tests and doctests, ask for 90 % coverage
-	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-report=xml --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-report=xml --cov-fail-under=90
 
 lint: $(VENV)/.test ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 docs: $(VENV)/.doc ## Build the documentation into docs/_build/html; warnings are errors
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -E -W --keep-going -b html docs docs/_build/html
 
 tutorials: $(VENV)/.doc ## Execute every notebook from top to bottom
 	$(BIN)/jupyter-execute --timeout=$(NOTEBOOK_TIMEOUT) tutorials/*.ipynb

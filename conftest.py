@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import matplotlib as mpl
@@ -11,6 +12,7 @@ import pytest
 import genebert as gb
 
 mpl.use("Agg")
+logging.getLogger("scvi.data").setLevel("WARNING")  # it talks on stdout, which doctests compare
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from sphinx.ext.napoleon import NumpyDocstring
+
 from genebert import __version__
 
 HERE = Path(__file__).parent
@@ -54,6 +56,15 @@ html_static_path = ["_static"]
 html_theme_options = {"show_navbar_depth": 1, "show_toc_level": 2}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def returns_as_prose(docstring: NumpyDocstring, section: str) -> list[str]:
+    """Take a section "Returns" as it is written; napoleon would read each of its lines as ``name : type``."""
+    lines = docstring._dedent(docstring._consume_to_next_section())
+    return docstring._format_block(":returns: ", lines)
+
+
+NumpyDocstring._parse_returns_section = returns_as_prose
 
 
 def copy_notebooks() -> None:

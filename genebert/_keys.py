@@ -15,7 +15,7 @@ import pandas as pd
 
 __all__ = [
     "ACCESSIBILITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE", "EMBEDDING", "END", "FAMILY", "GC",
-    "HISTORY_COLUMNS", "LABELS", "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MODALITIES", "MOTIF_ID", "N_CELLS", "N_REPLICATES",
+    "HISTORY_COLUMNS", "LABELS", "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MODALITIES", "MOTIF", "MOTIF_ID", "N_CELLS", "N_REPLICATES",
     "OPEN", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SLOTS", "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS",
     "WIDTH", "Slot", "load_record", "record",
 ]  # fmt: skip
@@ -104,7 +104,13 @@ TF_SCORE = Slot(
     ("gb.pp.scan_motifs", "gb.io.assemble"),
 )  # fmt: skip
 MOTIF_ID = Slot(TF, "var", "motif_id", "motif that each column comes from", "str", "(TFs,)", TF_SCORE.filled_by)
-FAMILY = Slot(TF, "var", "family", "TF family, where the motif source names one", "category", "(TFs,)", TF_SCORE.filled_by)
+FAMILY = Slot(
+    TF, "var", "family", "TF family, where the motif source names one", "category", "(TFs,)", TF_SCORE.filled_by
+)
+MOTIF = Slot(
+    TF, "varm", "motif", "log-odds of each motif in bits, 0 behind its end", "float32", "(TFs, longest motif, 4)",
+    ("gb.pp.scan_motifs",),
+)  # fmt: skip
 ACCESSIBILITY = Slot(
     ATAC, "X", None, "log1p counts per million, or 0/1 where only calls are known; NaN = not measured", "float32",
     "(regions, cell types)", ("gb.io.from_anndata", "gb.io.assemble", "gb.pp.normalize_accessibility"),
@@ -128,24 +134,36 @@ TF_ACTIVITY = Slot(
     ATAC, "varm", "tf_activity", "TF activity from accessibility", "float32 DataFrame", "(cell types, TFs)",
     ("gb.pp.tf_activity",),
 )  # fmt: skip
-TF_EXPRESSION = Slot(
-    ATAC, "varm", "tf_expression", "TF expression", "float32 DataFrame", "(cell types, TFs)", ("you",)
-)
+TF_EXPRESSION = Slot(ATAC, "varm", "tf_expression", "TF expression", "float32 DataFrame", "(cell types, TFs)", ("you",))
 LABELS = Slot(
     LABEL, "X", None, "one column per experiment; NaN = not labelled", "float32", "(regions, experiments)",
     ("gb.io.assemble", "gb.io.read_sequences"),
 )  # fmt: skip
 LABEL_TASK = Slot(LABEL, "var", "task", "task of each experiment", "category", "(experiments,)", LABELS.filled_by)
-LABEL_TF = Slot(LABEL, "var", "tf", "TF of each experiment, empty where none", "str", "(experiments,)", LABELS.filled_by)
+LABEL_TF = Slot(
+    LABEL, "var", "tf", "TF of each experiment, empty where none", "str", "(experiments,)", LABELS.filled_by
+)
 LABEL_CELL_TYPE = Slot(
-    LABEL, "var", "cell_type", "cell type of each experiment, empty where none", "str", "(experiments,)", LABELS.filled_by
+    LABEL,
+    "var",
+    "cell_type",
+    "cell type of each experiment, empty where none",
+    "str",
+    "(experiments,)",
+    LABELS.filled_by,
 )
 EMBEDDING = Slot(
-    None, "obsm", "X_genebert", "joint region embedding (`key_added`)", "float32", "(regions, n_latent)", ("gb.tl.embed",)
+    None,
+    "obsm",
+    "X_genebert",
+    "joint region embedding (`key_added`)",
+    "float32",
+    "(regions, n_latent)",
+    ("gb.tl.embed",),
 )
 
 SLOTS = (
-    CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, TF_SCORE, MOTIF_ID, FAMILY, ACCESSIBILITY, COUNTS, OPEN,
+    CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, TF_SCORE, MOTIF_ID, FAMILY, MOTIF, ACCESSIBILITY, COUNTS, OPEN,
     CELL_TYPE_SPLIT, N_CELLS, N_REPLICATES, TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE, EMBEDDING,
 )  # fmt: skip
 
@@ -189,6 +207,8 @@ def _storable(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, pd.DataFrame):
-        text = {name: value[name].astype(str).astype("category") for name in value.columns if value[name].dtype == object}
+        text = {
+            name: value[name].astype(str).astype("category") for name in value.columns if value[name].dtype == object
+        }
         return value.assign(**text).reset_index(drop=True)
     return value

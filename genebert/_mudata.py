@@ -10,7 +10,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-__all__ = ["build", "duplicate", "keep", "put", "quiet"]
+__all__ = ["build", "keep", "put", "quiet", "writable"]
 
 REGION_AXIS = 0  # regions are observations in every modality
 
@@ -33,16 +33,7 @@ def put(mdata: MuData, **modalities: AnnData) -> None:
         if not modality.obs_names.equals(names):
             msg = f"Expected modality {name!r} with the regions of `mdata` in their order."
             raise ValueError(msg)
-    obs, uns = mdata.obs.copy(), mdata.uns
-    obsm = {key: value for key, value in mdata.obsm.items() if key not in merged}
-    obsp = {key: value for key, value in mdata.obsp.items() if key not in merged}
-    with quiet():
-        vars(mdata).clear()
-        mdata.__init__(merged, axis=REGION_AXIS)
-        mdata.obs = obs.loc[mdata.obs_names]
-    mdata.obsm.update(obsm)
-    mdata.obsp.update(obsp)
-    mdata.uns = uns
+    _become(mdata, merged, like=mdata)
 
 
 def keep(mdata: MuData, mask: np.ndarray) -> None:
@@ -50,16 +41,39 @@ def keep(mdata: MuData, mask: np.ndarray) -> None:
 
     Modalities are replaced by subsets; an AnnData that was taken out of `mdata` before keeps all regions.
     """
+    _become(mdata, {name: modality[mask].copy() for name, modality in mdata.mod.items()}, like=mdata, mask=mask)
+
+
+def writable(mdata: MuData, *, copy: bool) -> MuData:
+    """Return what a verb writes to: a copy where asked for, else `mdata` itself.
+
+    A view is made an object of its own first, since `uns` and `obs` of a view are those of the whole.
+    """
+    if not (copy or mdata.is_view):
+        return mdata
     with quiet():
-        subset = mdata[mask].copy()
+        duplicate = mdata.copy()
+    if copy:
+        return duplicate
+    _become(mdata, duplicate.mod, like=duplicate)
+    return mdata
+
+
+def _become(
+    mdata: MuData, modalities: Mapping[str, AnnData], *, like: MuData, mask: np.ndarray | slice = slice(None)
+) -> None:
+    """Initialise `mdata` anew with these modalities, and all else from `like` (which may be itself), where `mask`."""
+    modalities = dict(modalities)
+    obs, uns = like.obs[mask].copy(), like.uns
+    obsm = {key: value[mask] for key, value in like.obsm.items() if key not in modalities}
+    obsp = {key: value[mask][:, mask] for key, value in like.obsp.items() if key not in modalities}
+    with quiet():
         vars(mdata).clear()
-        vars(mdata).update(vars(subset))
-
-
-def duplicate(mdata: MuData) -> MuData:
-    """Copy everything, for verbs that are called with ``copy=True``."""
-    with quiet():
-        return mdata.copy()
+        mdata.__init__(modalities, axis=REGION_AXIS)
+        mdata.obs = obs.loc[mdata.obs_names]
+    mdata.obsm.update(obsm)
+    mdata.obsp.update(obsp)
+    mdata.uns = uns
 
 
 class quiet:

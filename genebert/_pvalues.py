@@ -10,19 +10,19 @@ NO_HIT = np.iinfo(np.int32).max
 """Threshold of a motif that cannot reach the p-value asked for."""
 
 ROUNDING = 1e-9  # relative; a tail that equals the p-value but for rounding counts as equal
-FIRST_SHARE = 8  # the first search for a threshold covers an eighth of a motif's range of scores
+COARSE = 16  # steps of the score that are taken together to find out where a threshold lies
 
 
-def loss_distribution(matrix: np.ndarray, *, background: np.ndarray, max_loss: int) -> np.ndarray:
+def loss_distribution(losses: np.ndarray, *, background: np.ndarray, max_loss: int) -> np.ndarray:
     """Compute how probable it is that a random sequence falls short of the best one by 0, 1, ... `max_loss`.
 
     Columns are independent, so the distribution is the convolution of the distributions of the columns. With whole
-    numbers as scores this is exact; and since no column can make up for another's loss, cutting it off is, too.
+    numbers this is exact; and since no column makes up for another's loss, leaving out larger losses is, too.
 
     Parameters
     ----------
-    matrix
-        int64 ``(length, 4)``: score of each base at each position.
+    losses
+        int64 ``(length, 4)``: score of each base at each position below that of the best base there.
     background
         Probabilities of A, C, G and T.
     max_loss
@@ -34,9 +34,9 @@ def loss_distribution(matrix: np.ndarray, *, background: np.ndarray, max_loss: i
     """
     distribution = np.zeros(max_loss + 1)
     distribution[0] = 1.0
-    for losses in matrix.max(axis=1, keepdims=True) - matrix:
+    for column in losses:
         longer = np.zeros_like(distribution)
-        for loss, probability in zip(losses, background, strict=True):
+        for loss, probability in zip(column, background, strict=True):
             if loss <= max_loss:
                 longer[loss:] += probability * distribution[: max_loss + 1 - loss]
         distribution = longer
@@ -46,18 +46,30 @@ def loss_distribution(matrix: np.ndarray, *, background: np.ndarray, max_loss: i
 def score_threshold(matrix: np.ndarray, *, pvalue: float, background: np.ndarray) -> int:
     """Find the lowest score that a random sequence reaches with a probability of at most `pvalue`.
 
+    Parameters
+    ----------
+    matrix
+        int64 ``(length, 4)``: score of each base at each position.
+    pvalue
+        The probability.
+    background
+        Probabilities of A, C, G and T.
+
     Returns
     -------
     The score, or `NO_HIT` where even the best sequence is more probable than that.
     """
-    span = int((matrix.max(axis=1) - matrix.min(axis=1)).sum())
-    max_loss = span // FIRST_SHARE
-    while True:
-        distribution = loss_distribution(matrix, background=background, max_loss=max_loss)
-        tail = np.cumsum(distribution)
-        if tail[-1] > pvalue * (1 + ROUNDING) or max_loss == span:
-            break
-        max_loss = min(2 * max_loss + 1, span)
-    allowed = tail <= pvalue * (1 + ROUNDING)
-    losses = np.flatnonzero(distribution[allowed])  # losses that occur
-    return int(matrix.max(axis=1).sum()) - int(losses[-1]) if len(losses) else NO_HIT
+    pvalue *= 1 + ROUNDING
+    best = matrix.max(axis=1, keepdims=True)
+    losses = best - matrix
+    distribution = loss_distribution(losses, background=background, max_loss=_enough(losses, pvalue, background))
+    allowed = np.cumsum(distribution) <= pvalue
+    reached = np.flatnonzero(distribution[allowed])  # losses that occur
+    return int(best.sum()) - int(reached[-1]) if len(reached) else NO_HIT
+
+
+def _enough(losses: np.ndarray, pvalue: float, background: np.ndarray) -> int:
+    """Find a loss that is exceeded with less than 1 - `pvalue`, so that the threshold lies below: losses rounded up."""
+    rounded = -(-losses // COARSE)
+    distribution = loss_distribution(rounded, background=background, max_loss=int(rounded.max(axis=1).sum()))
+    return COARSE * int(np.searchsorted(np.cumsum(distribution), pvalue, side="right"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +32,9 @@ app = typer.Typer(
 CONTAINERS = (".h5mu", ".zarr")
 SEQUENCES = (".fa", ".fasta", ".fna")
 REGIONS = (".bed", ".narrowpeak")
+
+CHATTY = ("lightning.pytorch.utilities.rank_zero", "scvi.data")
+"""Loggers that speak to developers."""
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write: a name that ends in .h5mu or .zarr.")]
 Data = Annotated[Path, typer.Argument(help="An .h5mu or .zarr file, as `genebert scan` writes it.", show_default=False)]
@@ -62,6 +67,9 @@ def _main(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
+    for name in CHATTY:
+        logging.getLogger(name).setLevel("WARNING")
+    warnings.filterwarnings("ignore", module="lightning")
     if version:
         typer.echo(gb.__version__)
         raise typer.Exit
@@ -75,7 +83,7 @@ def demo(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("demo_output"),
     n_regions: Annotated[int, typer.Option(min=200, help="Regions of toy data.")] = 2000,
-    max_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the short pre-training.")] = 3,
+    max_epochs: Annotated[int, typer.Option(min=1, help="Epochs of the short pre-training.")] = 8,
     device: Device = "auto",
 ) -> None:
     """Go from toy data to an embedding, clusters and plots. Needs no file and no network.
@@ -93,8 +101,8 @@ def demo(
     gb.pp.scan_motifs(mdata)
     typer.echo("3/5  embedding, with the weights that ship with the package")
     gb.tl.embed(mdata, gb.tl.load(device=device))
-    typer.echo("4/5  a short pre-training, to show its loss curves")
-    gb.tl.pretrain(mdata, max_epochs=max_epochs, accelerator=device)
+    typer.echo("4/5  a short pre-training of a tiny network, to show its loss curves")
+    gb.tl.pretrain(mdata, preset="tiny", max_epochs=max_epochs, batch_size=64, accelerator=device)
     typer.echo("5/5  neighbours, UMAP, clusters, plots")
     sc.pp.neighbors(mdata, use_rep=_keys.EMBEDDING.key)
     sc.tl.umap(mdata)

@@ -120,7 +120,7 @@ def test_pretrain_then_embed(run, toy_file, tmp_path, motif_file):
     scanned, model, out = tmp_path / "scanned.h5mu", tmp_path / "model", tmp_path / "out.h5mu"
     for command in (
         ("scan", toy_file, "--motifs", motif_file, "-o", scanned),
-        ("pretrain", scanned, "--max-epochs", 1, "--device", "cpu", "-o", model),
+        ("pretrain", scanned, "--preset", "tiny", "--max-epochs", 1, "--device", "cpu", "-o", model),
         ("embed", scanned, "--model", model, "--device", "cpu", "-o", out),
     ):
         result = run(*command)

@@ -2,17 +2,18 @@
 
 from genebert._data._batches import CellTypeBatches, WindowDataset, loader
 from genebert._data._source import RegionSource, align_left, match_tfs, turn
-from genebert._data._weights import TFWeight, cell_type_weight
+from genebert._data._weights import TFWeight, cell_type_weight, context_weight
 from genebert._data._windows import Windows, context_windows, open_in, open_windows
 
 __all__ = [
     "CellTypeBatches",
     "RegionSource",
     "TFWeight",
-    "Windows",
     "WindowDataset",
+    "Windows",
     "align_left",
     "cell_type_weight",
+    "context_weight",
     "context_windows",
     "loader",
     "match_tfs",

@@ -65,17 +65,18 @@ class WindowDataset(Dataset):
 class CellTypeBatches(Sampler):
     """Batches that hold windows of one cell type each, so that no objective can be solved by telling cell types apart."""
 
-    def __init__(self, windows: Windows, *, windows_per_batch: int, seed: int | None) -> None:
-        self.windows, self.seed = windows, seed
-        self.epoch = 0
-        members = [np.flatnonzero(windows.cell_type == cell_type) for cell_type in np.unique(windows.cell_type)]
+    def __init__(self, dataset: WindowDataset, *, windows_per_batch: int) -> None:
+        self.dataset = dataset
+        cell_type = dataset.windows.cell_type
+        members = [np.flatnonzero(cell_type == number) for number in np.unique(cell_type)]
         self._groups = [(member, max(1, round(len(member) / windows_per_batch))) for member in members]
 
     def __len__(self) -> int:
         return sum(n_batches for _, n_batches in self._groups)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        rng = None if self.seed is None else np.random.default_rng((self.seed, self.epoch))
+        dataset = self.dataset
+        rng = None if dataset.seed is None else np.random.default_rng((dataset.seed, dataset.epoch))
         batches = []
         for members, n_batches in self._groups:
             batches += np.array_split(members if rng is None else rng.permutation(members), n_batches)
@@ -84,7 +85,7 @@ class CellTypeBatches(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning: every epoch has an order and strands of its own."""
-        self.epoch = epoch
+        self.dataset.epoch = epoch
 
 
 def loader(dataset: WindowDataset, *, regions_per_batch: int) -> DataLoader:
@@ -92,5 +93,5 @@ def loader(dataset: WindowDataset, *, regions_per_batch: int) -> DataLoader:
     rows = dataset.windows.rows
     regions_per_window = (rows >= 0).sum() / max(len(rows), 1)
     windows_per_batch = max(1, round(regions_per_batch / max(regions_per_window, 1)))
-    sampler = CellTypeBatches(dataset.windows, windows_per_batch=windows_per_batch, seed=dataset.seed)
+    sampler = CellTypeBatches(dataset, windows_per_batch=windows_per_batch)
     return DataLoader(dataset, batch_size=None, sampler=sampler)

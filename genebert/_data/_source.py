@@ -81,7 +81,7 @@ class RegionSource:
     """
 
     def __init__(self, mdata: Any, *, tfs: list[str], fill: np.ndarray) -> None:
-        self.n_regions, self.n_tfs = mdata.n_obs, len(tfs)
+        self.n_regions, self.n_tfs, self.tfs = mdata.n_obs, len(tfs), tfs
         self._codes = _keys.DNA_CODE.get(mdata) if _keys.DNA_CODE.has(mdata) else None
         self._scores = _keys.TF_SCORE.get(mdata) if _keys.TF_SCORE.has(mdata) else None
         if self._codes is None and self._scores is None:

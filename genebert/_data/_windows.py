@@ -9,6 +9,7 @@ from scipy import sparse
 
 from genebert import _keys
 from genebert._regions import windows
+from genebert._validate import check_cell_type
 
 __all__ = ["Windows", "context_windows", "open_in", "open_windows"]
 
@@ -24,15 +25,14 @@ class Windows(NamedTuple):
 
 def open_in(mdata: Any, cell_type: str) -> np.ndarray:
     """Which regions are open in a cell type: bool ``(regions,)``."""
-    column = mdata[_keys.ATAC].var_names.get_loc(cell_type)
-    called = _keys.OPEN.get(mdata)[:, [column]]
+    called = _keys.OPEN.get(mdata)
+    check_cell_type(cell_type, mdata[_keys.ATAC].var_names)
+    called = called[:, [mdata[_keys.ATAC].var_names.get_loc(cell_type)]]
     called = called.toarray() if sparse.issparse(called) else np.asarray(called)
     return called[:, 0] > 0
 
 
-def open_windows(
-    mdata: Any, *, cell_types: list[str] | None, allowed: np.ndarray, window_size: int
-) -> Windows:
+def open_windows(mdata: Any, *, cell_types: list[str] | None, allowed: np.ndarray, window_size: int) -> Windows:
     """Cut the open regions of each cell type into windows of neighbours, as pre-training reads them.
 
     Parameters

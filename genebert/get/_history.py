@@ -30,9 +30,9 @@ def history(mdata: MuData, *, key: str = _keys.UNS) -> pd.DataFrame:
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy()
-    >>> model = gb.tl.pretrain(mdata, max_epochs=1)
-    >>> gb.get.history(mdata)["split"].unique().tolist()
+    >>> mdata = gb.datasets.toy(n_regions=120)
+    >>> model = gb.tl.pretrain(mdata, preset="tiny", max_epochs=1)
+    >>> sorted(gb.get.history(mdata)["split"].unique())
     ['train', 'val']
     """
     table = _keys.load_record(mdata, "pretrain", key, filled_by="gb.tl.pretrain")["history"]

@@ -63,7 +63,9 @@ def embed_windows(
         if time.monotonic() - told > _TELL_AFTER:
             told = time.monotonic()
             speed = done / (told - start)
-            info(f"embedding: {done:,} of {source.n_regions:,} regions | {speed:,.0f} regions/s | {(source.n_regions - done) / speed:.0f} s left")
+            info(
+                f"embedding: {done:,} of {source.n_regions:,} regions | {speed:,.0f} regions/s | {(source.n_regions - done) / speed:.0f} s left"
+            )
     seconds = max(time.monotonic() - start, 1e-9)
     info(f"embedded {done:,} regions on {network.device} | {done / seconds:,.0f} regions/s")
     return embedding

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,25 +17,15 @@ from scvi.model.base import BaseModelClass
 from scvi.train import TrainRunner
 
 from genebert import _keys
-from genebert._data import RegionSource, TFWeight, cell_type_weight, context_windows, loader
-from genebert._validate import check_cell_type, check_literal, check_range
+from genebert._data import RegionSource, TFWeight, context_weight, context_windows
+from genebert._validate import check_literal, check_range
 from genebert.model._inference import Strands, embed_windows
-from genebert.model._plan import PretrainingPlan, Progress
-from genebert.model._pretrained import read_weights, write_weights
-from genebert.model._scores import ScoreBook
-from genebert.model._training import (
-    PretrainingData,
-    order_tfs,
-    resolve_cell_types,
-    set_priors,
-    split_regions,
-    window_dataset,
-)
-from genebert.nn import OBJECTIVES, GeneBERTConfig, GeneBERTNetwork, objectives
+from genebert.model._plan import PretrainingPlan, Progress, quiet_lightning
+from genebert.model._pretrained import fingerprint, read_weights, write_weights
+from genebert.model._training import objective_weights, order_tfs, prepare, score_objectives, set_filters
+from genebert.nn import GeneBERTConfig, GeneBERTNetwork
 
 __all__ = ["GeneBERT"]
-
-OBJECTIVE_WEIGHTS = {"masked_genome": 1.0, "next_segment": 0.5, "matching": 0.5, "masked_region": 1.0}
 
 
 class GeneBERT(BaseModelClass):
@@ -54,7 +42,7 @@ class GeneBERT(BaseModelClass):
     config
         A config of your own; takes the place of `preset`.
     tfs
-        TFs of the matrix in the order of the model; default: those of `mdata`.
+        TFs of the matrix in the order of the model; default: those of `mdata`, ordered so that neighbours score alike.
     seed
         Of the initial weights.
 
@@ -78,13 +66,14 @@ class GeneBERT(BaseModelClass):
     ) -> None:
         # scvi-tools wants data or a registry of them; weights that were loaded have neither.
         super().__init__(mdata, registry=None if mdata is not None else {"field_registries": {}})
-        if tfs is None:
-            tfs = order_tfs(mdata)
-        self.tfs = [str(tf) for tf in tfs]
+        is_new = tfs is None
+        self.tfs = order_tfs(mdata) if is_new else [str(tf) for tf in tfs]
         config = config or GeneBERTConfig.preset(preset, n_tfs=len(self.tfs))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.module = GeneBERTNetwork(config)
+        if is_new:
+            set_filters(self.module, mdata, tfs=self.tfs)
         self.module.eval()
         self.training_record: dict[str, Any] = {}
         """What the model was trained on and how: regions, chromosomes, cell types, parameters."""
@@ -161,33 +150,27 @@ class GeneBERT(BaseModelClass):
             To :class:`scvi.train.Trainer`.
         """
         mdata = self.adata if mdata is None else mdata
-        weights = _objective_weights(objectives)
         check_literal(tf_weight, TFWeight, name="tf_weight")
         check_range(max_epochs, name="max_epochs", low=1, integer=True)
         check_range(batch_size, name="batch_size", low=2, integer=True)
-        cell_types = resolve_cell_types(mdata, cell_types)
-        split = split_regions(mdata, seed=seed)
-        source = self.source(mdata)
-        chance = set_priors(self.module, source, regions=split.train, seed=seed)
-        shared = {"cell_types": cell_types, "tf_weight": tf_weight, "tfs": self.tfs}
-        shared["window_size"] = self.module.config.window_size
-        train = window_dataset(mdata, source, regions=split.train, seed=seed, **shared)
-        val = window_dataset(mdata, source, regions=split.val, **shared)
-        plan = PretrainingPlan(
-            self.module, weights=weights, lr=lr, weight_decay=weight_decay, warmup=warmup, seed=seed, chance=chance
-        )
-        quiet = {"enable_progress_bar": False, "gradient_clip_val": 1.0, "check_val_every_n_epoch": 1}
-        runner = TrainRunner(
-            self, training_plan=plan, data_splitter=PretrainingData(train, val, batch_size=batch_size),
-            max_epochs=max_epochs, accelerator=accelerator, devices=devices,
-            callbacks=[Progress(), *trainer_kwargs.pop("callbacks", [])], **{**quiet, **trainer_kwargs},
+        weights = objective_weights(objectives)
+        data = prepare(
+            self.module, mdata, tfs=self.tfs, cell_types=cell_types, tf_weight=tf_weight, batch_size=batch_size, seed=seed
         )  # fmt: skip
-        runner()
+        plan = PretrainingPlan(
+            self.module, weights=weights, lr=lr, weight_decay=weight_decay, warmup=warmup, seed=seed, chance=data.chance
+        )
+        defaults = {"enable_progress_bar": False, "gradient_clip_val": 1.0, "check_val_every_n_epoch": 1}
+        callbacks = [Progress(), *trainer_kwargs.pop("callbacks", [])]
+        with quiet_lightning():
+            TrainRunner(
+                self, training_plan=plan, data_splitter=data.module, max_epochs=max_epochs, accelerator=accelerator,
+                devices=devices, callbacks=callbacks, **{**defaults, **trainer_kwargs},
+            )()  # fmt: skip
         self.pretraining_history = pd.DataFrame(plan.rows, columns=list(_keys.HISTORY_COLUMNS))
         self.training_record = {
-            "cell_types": cell_types, "chromosomes": _chromosomes(mdata, split.train), "n_regions": int(split.train.sum()),
-            "tf_weight": tf_weight, "objectives": weights, "max_epochs": max_epochs, "batch_size": batch_size, "lr": lr,
-            "weight_decay": weight_decay, "warmup": warmup, "seed": seed, "kmer_chance": chance,
+            **data.record, "objectives": weights, "max_epochs": max_epochs, "batch_size": batch_size, "lr": lr,
+            "weight_decay": weight_decay, "warmup": warmup, "seed": seed, "kmer_chance": data.chance,
         }  # fmt: skip
 
     def get_latent_representation(
@@ -223,24 +206,11 @@ class GeneBERT(BaseModelClass):
         check_literal(tf_weight, TFWeight, name="tf_weight")
         check_literal(strands, Strands, name="strands")
         check_range(batch_size, name="batch_size", low=1, integer=True)
-        weight = None
-        if cell_type is not None:
-            _keys.OPEN.get(mdata)
-            check_cell_type(cell_type, mdata[_keys.ATAC].var_names)
-            if tf_weight != "none":
-                weight = cell_type_weight(mdata, cell_type, tf_weight=tf_weight, tfs=self.tfs)
-        elif tf_weight != "none":
-            msg = f"Expected a `cell_type` with tf_weight={tf_weight!r}; found None. Name one of the cell types."
-            raise ValueError(msg)
+        weight = context_weight(mdata, cell_type, tf_weight=tf_weight, tfs=self.tfs)
         windows = context_windows(mdata, cell_type=cell_type, window_size=self.module.config.window_size)
         self.module.eval()
-        return embed_windows(
-            self.module, self.source(mdata), windows, weight=weight, strands=strands, batch_size=batch_size
-        )
-
-    def source(self, mdata: MuData) -> RegionSource:
-        """Codes and scores of `mdata`, TFs in the order of the model; a missing TF counts as average."""
-        return RegionSource(mdata, tfs=self.tfs, fill=self.module.tf_mean.cpu().numpy())
+        source = RegionSource(mdata, tfs=self.tfs, fill=self.module.tf_mean.cpu().numpy())
+        return embed_windows(self.module, source, windows, weight=weight, strands=strands, batch_size=batch_size)
 
     def get_pretraining_scores(
         self,
@@ -278,19 +248,10 @@ class GeneBERT(BaseModelClass):
         if not self.training_record:
             msg = "Expected a model that was trained; this one was not. Run `model.train()` or gb.tl.pretrain(mdata)."
             raise ValueError(msg)
-        cell_types = self.training_record["cell_types"] if cell_types is None else list(cell_types)
-        dataset = window_dataset(
-            mdata, self.source(mdata), regions=regions, cell_types=cell_types, tfs=self.tfs,
-            tf_weight=self.training_record["tf_weight"], window_size=self.module.config.window_size,
+        return score_objectives(
+            self.module, mdata, tfs=self.tfs, regions=regions, cell_types=cell_types, batch_size=batch_size, seed=seed,
+            record=self.training_record,
         )  # fmt: skip
-        self.module.eval()
-        book = ScoreBook(self.training_record["kmer_chance"])
-        for number, batch in enumerate(loader(dataset, regions_per_batch=batch_size)):
-            generator = torch.Generator(self.module.device).manual_seed(seed + number)
-            with torch.inference_mode():
-                weights = self.training_record["objectives"]
-                book.add(objectives(self.module, batch.to(self.module.device), weights=weights, generator=generator))
-        return pd.DataFrame(book.summary(rng=np.random.default_rng(seed)))
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False, half_precision: bool = False) -> None:
         """Write config and weights into a folder, without data and without pickle.
@@ -304,14 +265,8 @@ class GeneBERT(BaseModelClass):
         half_precision
             Store 16-bit floats.
         """
-        description = {
-            "config": self.module.config.to_dict(),
-            "tfs": self.tfs,
-            "training": self.training_record,
-        }
-        write_weights(
-            Path(dir_path), self.module.state_dict(), description, overwrite=overwrite, half=half_precision
-        )
+        description = {"config": self.module.config.to_dict(), "tfs": self.tfs, "training": self.training_record}
+        write_weights(Path(dir_path), self.module.state_dict(), description, overwrite=overwrite, half=half_precision)
 
     @classmethod
     def load(cls, dir_path: str | Path, mdata: MuData | None = None, *, device: str = "auto") -> GeneBERT:
@@ -341,21 +296,5 @@ class GeneBERT(BaseModelClass):
 
     @property
     def digest(self) -> str:
-        """Short fingerprint of config and weights, as it is noted beside every result."""
-        digest = hashlib.sha256(json.dumps(self.module.config.to_dict()).encode())
-        for name, tensor in sorted(self.module.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
-
-
-def _objective_weights(changes: Mapping[str, float] | None) -> dict[str, float]:
-    weights = {**OBJECTIVE_WEIGHTS, **(changes or {})}
-    for name, weight in weights.items():
-        check_literal(name, OBJECTIVES, name="objectives")
-        check_range(weight, name=f"objectives[{name!r}]", low=0)
-    return weights
-
-
-def _chromosomes(mdata: MuData, regions: np.ndarray) -> list[str]:
-    return sorted(map(str, np.unique(_keys.CHROM.get(mdata)[regions]))) if _keys.CHROM.has(mdata) else []
+        """Short fingerprint of the weights, as it is noted beside every result."""
+        return fingerprint(self.module.state_dict())[:12]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from genebert._logging import info
 from genebert.model._scores import ScoreBook
 from genebert.nn import Batch, GeneBERTNetwork, objectives
 
-__all__ = ["PretrainingPlan", "Progress"]
+__all__ = ["PretrainingPlan", "Progress", "quiet_lightning"]
 
 _VALIDATION_SEED = 20_211_005
 
@@ -125,3 +127,17 @@ class Progress(Callback):
         ]
         speed = self._n_regions / max(self._train_seconds, 1e-9)
         info(f"epoch {done}/{trainer.max_epochs} | {' | '.join(losses)} | {speed:,.0f} regions/s | {left:.0f} s left")
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep what Lightning says about hardware and loaders from the user, who gets `Progress` instead."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "scvi")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-__all__ = ["FORMAT_VERSION", "read_weights", "write_weights"]
+__all__ = ["FORMAT_VERSION", "fingerprint", "read_weights", "write_weights"]
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -43,7 +43,7 @@ def write_weights(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    description = {"format_version": FORMAT_VERSION, "sha256": _digest(state), **description}
+    description = {"format_version": FORMAT_VERSION, "sha256": fingerprint(state), **description}
     text = json.dumps(description, indent=1)
     directory.mkdir(parents=True, exist_ok=True)
     _replace(directory / WEIGHTS, save(state, metadata={"genebert": text}))
@@ -67,7 +67,7 @@ def read_weights(directory: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safe_open is no mapping)
     except SafetensorError as error:
         msg = f"Expected a safetensors file; {path} cannot be read ({error}). Copy it again."
         raise ValueError(msg) from error
@@ -79,18 +79,21 @@ def read_weights(directory: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     if not isinstance(version, int) or version > FORMAT_VERSION:
         msg = f"Expected weights of format {FORMAT_VERSION} or older; found {version!r} in {path}. Upgrade genebert."
         raise ValueError(msg)
-    found = _digest(state)
+    found = fingerprint(state)
     if found != description["sha256"]:
         msg = f"Expected tensors with sha256 {description['sha256'][:12]}...; found {found[:12]}... in {path}. Copy it again."
         raise ValueError(msg)
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, description
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()
+    }, description
 
 
-def _digest(state: dict[str, torch.Tensor]) -> str:
+def fingerprint(state: dict[str, torch.Tensor]) -> str:
+    """Sha256 over names, types, shapes and values of tensors."""
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
-        digest.update(state[name].numpy().tobytes())
+        digest.update(state[name].cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

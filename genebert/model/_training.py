@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,13 @@ from genebert import _keys
 from genebert._data import RegionSource, TFWeight, WindowDataset, cell_type_weight, loader, open_windows
 from genebert._dna import kmer_ids, reverse_complement
 from genebert._logging import info
-from genebert._validate import check_cell_type
-from genebert.nn import GeneBERTNetwork
+from genebert._validate import check_cell_type, check_literal, check_range
+from genebert.model._scores import ScoreBook
+from genebert.nn import OBJECTIVES, GeneBERTNetwork, objectives
 
-__all__ = ["PretrainingData", "order_tfs", "resolve_cell_types", "set_priors", "split_regions", "window_dataset"]
+__all__ = ["objective_weights", "order_tfs", "prepare", "score_objectives", "set_filters"]
 
+OBJECTIVE_WEIGHTS = {"masked_genome": 1.0, "next_segment": 0.5, "matching": 0.5, "masked_region": 1.0}
 _INNER_FRACTION = 0.1
 _SAMPLE = 20_000  # regions from which moments and frequencies are taken
 
@@ -48,6 +50,82 @@ class RegionSplit:
 
     train: np.ndarray
     val: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training run needs to know of its data."""
+
+    module: PretrainingData
+    chance: dict[str, float]
+    """Entropy of the training k-mers in nats, and the share of the commonest."""
+    record: dict[str, Any]
+    """For the model card: cell types, chromosomes and number of regions."""
+
+
+def prepare(
+    network: GeneBERTNetwork,
+    mdata: MuData,
+    *,
+    tfs: list[str],
+    cell_types: Sequence[str] | None,
+    tf_weight: TFWeight,
+    batch_size: int,
+    seed: int,
+) -> Prepared:
+    """Choose regions, cut windows and give the network what the training regions tell before training."""
+    cell_types = resolve_cell_types(mdata, cell_types)
+    split = split_regions(mdata, seed=seed)
+    source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy())
+    if not (source.has_codes and source.has_scores):
+        (_keys.TF_SCORE if source.has_codes else _keys.DNA_CODE).get(mdata)  # raises, and says what to run
+    shared = {"cell_types": cell_types, "tf_weight": tf_weight, "window_size": network.config.window_size}
+    train = window_dataset(mdata, source, regions=split.train, seed=seed, **shared)
+    val = window_dataset(mdata, source, regions=split.val, **shared)
+    chance = set_priors(network, source, regions=split.train, seed=seed)
+    chroms = _keys.CHROM.get(mdata)[split.train] if _keys.CHROM.has(mdata) else []
+    record = {
+        "cell_types": cell_types,
+        "chromosomes": sorted(map(str, pd.unique(np.asarray(chroms, dtype=object)))),
+        "n_regions": int(split.train.sum()),
+        "tf_weight": tf_weight,
+    }
+    return Prepared(PretrainingData(train, val, batch_size=batch_size), chance, record)
+
+
+def score_objectives(
+    network: GeneBERTNetwork,
+    mdata: MuData,
+    *,
+    tfs: list[str],
+    regions: np.ndarray,
+    cell_types: Sequence[str] | None,
+    record: Mapping[str, Any],
+    batch_size: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Score the objectives of a trained network on some regions, with bootstrap intervals."""
+    source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy())
+    dataset = window_dataset(
+        mdata, source, regions=regions, cell_types=record["cell_types"] if cell_types is None else list(cell_types),
+        tf_weight=record["tf_weight"], window_size=network.config.window_size,
+    )  # fmt: skip
+    network.eval()
+    book = ScoreBook(record["kmer_chance"])
+    for number, batch in enumerate(loader(dataset, regions_per_batch=batch_size)):
+        generator = torch.Generator(network.device).manual_seed(seed + number)
+        with torch.inference_mode():
+            book.add(objectives(network, batch.to(network.device), weights=record["objectives"], generator=generator))
+    return pd.DataFrame(book.summary(rng=np.random.default_rng(seed)))
+
+
+def objective_weights(changes: Mapping[str, float] | None) -> dict[str, float]:
+    """Weights of all objectives, the default ones with `changes`."""
+    weights = {**OBJECTIVE_WEIGHTS, **(changes or {})}
+    for name, weight in weights.items():
+        check_literal(name, OBJECTIVES, name="objectives")
+        check_range(weight, name=f"objectives[{name!r}]", low=0)
+    return weights
 
 
 def order_tfs(mdata: MuData, *, seed: int = 0) -> list[str]:
@@ -112,7 +190,6 @@ def window_dataset(
     *,
     regions: np.ndarray,
     cell_types: list[str] | None,
-    tfs: list[str],
     window_size: int,
     tf_weight: TFWeight = "none",
     seed: int | None = None,
@@ -123,7 +200,8 @@ def window_dataset(
     if cell_types is not None and tf_weight != "none":
         names = mdata[_keys.ATAC].var_names
         weights = {
-            names.get_loc(name): cell_type_weight(mdata, name, tf_weight=tf_weight, tfs=tfs) for name in cell_types
+            names.get_loc(name): cell_type_weight(mdata, name, tf_weight=tf_weight, tfs=source.tfs)
+            for name in cell_types
         }
     if not len(windows.rows):
         msg = (
@@ -149,6 +227,19 @@ def set_priors(network: GeneBERTNetwork, source: RegionSource, *, regions: np.nd
     network.set_kmer_frequencies(torch.from_numpy(frequencies))
     seen = frequencies[frequencies > 0]
     return {"entropy": float(-(seen * np.log(seen)).sum()), "commonest": float(seen.max())}
+
+
+def set_filters(network: GeneBERTNetwork, mdata: MuData, *, tfs: list[str]) -> None:
+    """Start the filters of a convolutional stem from the motifs of the matrix, spread evenly over its TFs.
+
+    Does nothing with another stem, or where the matrix came without motifs.
+    """
+    if network.config.stem != "conv" or not _keys.MOTIF.has(mdata):
+        return
+    n_motifs = min(network.config.n_filters, len(tfs))
+    chosen = np.linspace(0, len(tfs) - 1, n_motifs).round().astype(int)  # neighbours in this order are alike
+    place = mdata[_keys.TF].var_names.get_indexer([tfs[i] for i in chosen])
+    network.set_filters(torch.from_numpy(np.asarray(_keys.MOTIF.get(mdata))[place]))
 
 
 def _kmer_frequencies(codes: np.ndarray, k: int) -> np.ndarray:

@@ -114,7 +114,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": {},
     # At most 8 M parameters and 300 MFLOP per 256 bp and strand: the default, trained and used on a laptop.
     "mini": {
-        "stem": "conv", "k": 6, "stride": 6, "dim": 192, "n_layers": 3, "n_heads": 4, "dropout": 0.0,
+        "stem": "conv", "k": 6, "stride": 6, "dim": 192, "n_layers": 2, "n_heads": 4, "dropout": 0.0,
         "tf_patch": 16, "region_dim": 64, "region_depths": (2, 2), "region_heads": (2, 4), "region_window": (8, 4),
         "region_out": 256,
     },

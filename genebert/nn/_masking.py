@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -48,7 +49,7 @@ def hide_spans(
     """
     n_sequences, length = codes.shape
     device = codes.device
-    n_spans = max(1, round(fraction * length / span))
+    n_spans = math.ceil(fraction * length / span)
     n_starts = ((lengths - span).clamp(min=0) // step + 1)[:, None]
     draw = torch.rand((n_sequences, n_spans), generator=generator, device=device)
     start = (draw * n_starts).long() * step  # (sequences, spans)

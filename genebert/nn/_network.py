@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genebert._dna import N_BASES
 from genebert.nn._config import GeneBERTConfig
 from genebert.nn._region import RegionEncoder
 from genebert.nn._sequence import SequenceEncoder
@@ -32,6 +33,30 @@ class NetworkOutput(NamedTuple):
     """Joint region embedding ``(regions, dim + region_out)``."""
 
 
+class KmerHead(nn.Module):
+    """Logits of all k-mers: a term for each k-mer and one for each of its bases.
+
+    K-mers share bases, so that what is learnt of one tells of the others: with 4096 classes and few hidden k-mers per
+    region, the terms of the bases are learnt long before those of the k-mers.
+    """
+
+    def __init__(self, dim: int, k: int) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.LayerNorm(dim))
+        self.bases = nn.Linear(dim, k * N_BASES)
+        self.kmers = nn.Linear(dim, N_BASES**k)
+        place = torch.arange(k)
+        base = (torch.arange(N_BASES**k)[:, None] // N_BASES ** (k - 1 - place)) % N_BASES  # (kmers, k)
+        self.register_buffer("spelling", F.one_hot(base, N_BASES).flatten(1).float(), persistent=False)
+        nn.init.zeros_(self.bases.weight)
+        nn.init.zeros_(self.bases.bias)
+        nn.init.zeros_(self.kmers.weight)
+
+    def forward(self, states: Tensor) -> Tensor:
+        states = self.hidden(states)
+        return self.kmers(states) + self.bases(states) @ self.spelling.T
+
+
 class GeneBERTNetwork(nn.Module):
     """Sequence encoder and region encoder, their fusion, and a head for each objective."""
 
@@ -40,9 +65,7 @@ class GeneBERTNetwork(nn.Module):
         self.config = config
         self.sequence_encoder = SequenceEncoder(config)
         self.region_encoder = RegionEncoder(config)
-        self.kmer_head = nn.Sequential(
-            nn.Linear(config.dim, config.dim), nn.GELU(), nn.LayerNorm(config.dim), nn.Linear(config.dim, config.n_kmers)
-        )
+        self.kmer_head = KmerHead(config.dim, config.k)
         self.next_head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.Tanh(), nn.Linear(config.dim, 1))
         self.match_sequence = nn.Linear(config.dim, config.contrast_dim)
         self.match_region = nn.Linear(config.region_out, config.contrast_dim)
@@ -127,6 +150,24 @@ class GeneBERTNetwork(nn.Module):
     @torch.no_grad()
     def set_kmer_frequencies(self, frequencies: Tensor) -> None:
         """Start masked genome modelling from the k-mer frequencies of the training regions."""
-        head = self.kmer_head[-1]
-        head.bias.copy_(frequencies.clamp(min=1e-12).log())
-        head.weight.mul_(0.1)
+        self.kmer_head.kmers.bias.copy_(frequencies.clamp(min=1e-12).log())
+
+    @torch.no_grad()
+    def set_filters(self, motifs: Tensor) -> None:
+        """Start the filters of a convolutional stem from motifs.
+
+        Parameters
+        ----------
+        motifs
+            Log-odds in bits ``(motifs, longest, 4)``, 0 behind the end of a motif. The first `n_filters` are used; what
+            does not fit a filter is cut off behind. A perfect site answers with +2, half its score with 0.
+        """
+        filters = self.sequence_encoder.stem.filters
+        width = filters.kernel_size[0]
+        motifs = motifs[: filters.out_channels, :width].transpose(1, 2)  # (filters, 4, at most width)
+        n_motifs, _, length = motifs.shape
+        start = (width - length) // 2
+        best = motifs.amax(1).clamp(min=0).sum(1).clamp(min=1e-3)
+        filters.weight[:n_motifs] *= 0.1
+        filters.weight[:n_motifs, :4, start : start + length] += motifs * (4 / best)[:, None, None]
+        filters.bias[:n_motifs] = -2.0

@@ -57,9 +57,7 @@ def objectives(
     which reads two regions at once.
     """
     config = network.config
-    masked, hidden = hide_spans(
-        batch.codes, batch.lengths, span=2 * config.k, step=config.stride, generator=generator
-    )
+    masked, hidden = hide_spans(batch.codes, batch.lengths, span=2 * config.k, step=config.stride, generator=generator)
     matrix = network.standardise(batch.scores, batch.weight)
     tf_hidden = hide_tfs(batch.region_mask, config.n_tfs, generator=generator) if weights["masked_region"] else None
     output = network(masked, batch.lengths, matrix, batch.region_mask, tf_hidden=tf_hidden)

@@ -105,9 +105,7 @@ class RegionEncoder(nn.Module):
             if stage:
                 self.merges.append(PatchMerging(dim))
                 dim, n_patches = 2 * dim, -(-n_patches // 2)
-            blocks = [
-                RegionBlock(dim, n_heads, window=config.region_window, shifted=bool(i % 2)) for i in range(depth)
-            ]
+            blocks = [RegionBlock(dim, n_heads, window=config.region_window, shifted=bool(i % 2)) for i in range(depth)]
             self.stages.append(nn.ModuleList(blocks))
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(n_patches * dim, config.region_out)  # which TF a patch came from stays known

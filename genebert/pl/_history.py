@@ -11,6 +11,8 @@ from genebert._validate import check_literal
 from genebert.pl import _style
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["history"]
 
 PANEL = (3.4, 2.8)  # inches
+SAME = 0.02  # chance levels that differ by less count as one
 LINES = {
     "train": {"color": _style.PALETTE[4], "lw": 1.2},
     "val": {"color": _style.PALETTE[0], "lw": 2, "marker": "o", "ms": 4},
@@ -54,8 +57,8 @@ def history(
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy()
-    >>> model = gb.tl.pretrain(mdata, max_epochs=1)
+    >>> mdata = gb.datasets.toy(n_regions=120)
+    >>> model = gb.tl.pretrain(mdata, preset="tiny", max_epochs=1)
     >>> axes = gb.pl.history(mdata)
     """
     table = get.history(mdata, key=key)
@@ -78,18 +81,41 @@ def history(
         raise ValueError(msg)
     for panel, name in zip(axes, objectives, strict=True):
         _draw(panel, table[table["objective"] == name], title=name.replace("_", " "), metric=metric)
+    _legend(axes)
     return axes[0] if len(objectives) == 1 else axes
 
 
+def _legend(axes: Sequence[Axes]) -> None:
+    """One legend for all panels, where it covers no curve."""
+    lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
+    options = {"frameon": False, "fontsize": "small"}
+    if len(axes) == 1:
+        axes[0].legend(lines.values(), lines, **options)
+    else:
+        axes[0].figure.legend(lines.values(), lines, loc="outside right upper", **options)
+
+
 def _draw(ax: Axes, table: pd.DataFrame, *, title: str, metric: str) -> None:
-    for split, rows in table.groupby("split", observed=True, sort=False):
-        curve = rows.groupby("step", sort=True)["value"].mean()
-        style = LINES.get(str(split), {"color": _style.SECOND})
-        ax.plot(curve.index, curve.to_numpy(), label=str(split), **style)
-    chance = table["chance"].dropna()
-    if len(chance):
-        ax.axhline(chance.median(), color="0.45", lw=1.2, ls="--", label="guessing", zorder=0)
+    splits = sorted(table["split"].astype(str).unique())  # train before val
+    for split in splits:
+        curve = table[table["split"] == split].groupby("step")["value"].mean()
+        ax.plot(curve.index, curve.to_numpy(), label=split, **LINES.get(split, {"color": _style.SECOND}))
+    for label, chance, colour in _chance_lines(table, splits):
+        ax.axhline(chance, color=colour, lw=1.2, ls="--", label=label, zorder=0)
     ax.set(title=title, xlabel="training step", ylabel=metric)
     ax.locator_params(axis="x", nbins=5, integer=True)
-    ax.legend(frameon=False, fontsize="small")
     _style.tidy(ax)
+
+
+def _chance_lines(table: pd.DataFrame, splits: list[str]) -> list[tuple[str, float, str]]:
+    """One line where guessing does equally well in all splits; else one each, as when batches differ in size."""
+    known = table[table["chance"].notna()]
+    medians = known.groupby(known["split"].astype(str))["chance"].median()
+    chance = {split: medians[split] for split in splits if split in medians}
+    if not chance:
+        return []
+    if max(chance.values()) - min(chance.values()) <= SAME * max(map(abs, chance.values())):
+        return [("guessing", chance.get("val", next(iter(chance.values()))), "0.45")]
+    return [
+        (f"guessing ({split})", value, LINES.get(split, {}).get("color", "0.45")) for split, value in chance.items()
+    ]

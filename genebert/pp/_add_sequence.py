@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -97,16 +98,16 @@ def add_sequence(
     if seq_length is not None:
         check_range(seq_length, name="seq_length", low=1, integer=True)
     regions = _coordinates(mdata)
-    genome = genome if isinstance(genome, Genome) else Genome(genome)
-    in_genome = _find_chromosomes(regions, genome, missing=missing)
-    found = regions[in_genome]
     seq_length = _choose_length(regions) if seq_length is None else int(seq_length)
-    windows = _place_windows(found, genome, seq_length=seq_length, shift=edge == "shift")
-    _check_edge(found, windows, edge=edge)
-
-    is_kept = ~windows.is_past_edge if edge == "drop" else np.ones(len(found), dtype=bool)
-    start = windows.start[is_kept]
-    codes = genome.codes(windows.chrom[is_kept], start, start + seq_length)
+    # A genome that the caller opened stays open.
+    with nullcontext(genome) if isinstance(genome, Genome) else Genome(genome) as genome:
+        in_genome = _find_chromosomes(regions, genome, missing=missing)
+        found = regions[in_genome]
+        windows = _place_windows(found, genome, seq_length=seq_length, shift=edge == "shift")
+        _check_edge(found, windows, edge=edge)
+        is_kept = ~windows.is_past_edge if edge == "drop" else np.ones(len(found), dtype=bool)
+        start = windows.start[is_kept]
+        codes = genome.codes(windows.chrom[is_kept], start, start + seq_length)
     n_unknown = _check_known(codes)
     mask = in_genome.copy()
     mask[in_genome] = is_kept
@@ -116,7 +117,7 @@ def add_sequence(
     }  # fmt: skip
     _report(counts, seq_length=seq_length, edge=edge)
 
-    mdata = _mudata.duplicate(mdata) if copy else mdata
+    mdata = _mudata.writable(mdata, copy=copy)
     if not mask.all():
         _mudata.keep(mdata, mask)
     _keys.DNA_CODE.set(mdata, codes)
@@ -128,8 +129,10 @@ def add_sequence(
 
 
 def _coordinates(mdata: MuData) -> pd.DataFrame:
-    columns = {slot.key: slot.get(mdata) for slot in (_keys.CHROM, _keys.START, _keys.END)}
-    regions = pd.DataFrame(columns).set_axis(["chrom", "start", "end"], axis=1)
+    slots = (_keys.CHROM, _keys.START, _keys.END)
+    names = ("chrom", "start", "end")
+    given = {name: slot.get(mdata) for name, slot in zip(names, slots, strict=True) if slot.has(mdata)}
+    regions = pd.DataFrame(given, index=mdata.obs_names, columns=names)
     n_bare = int(regions.isna().any(axis=1).sum())
     if n_bare or len(regions) == 0:
         found = f"{n_bare} of {len(regions)} without" if n_bare else "no region"

@@ -60,7 +60,7 @@ def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = Fals
     info(f"Open: {is_open.mean():.1%} of {is_open.shape[0]} regions x {is_open.shape[1]} cell types"
          + (f"; {n_unmeasured} not measured, taken as closed." if n_unmeasured else "."))  # fmt: skip
 
-    mdata = _mudata.duplicate(mdata) if copy else mdata
+    mdata = _mudata.writable(mdata, copy=copy)
     _keys.OPEN.set(mdata, is_open)
     params = {"threshold": threshold, "n_unmeasured": n_unmeasured}
     _keys.record(mdata, "binarize", _keys.OPEN.key, params=params)

@@ -55,7 +55,7 @@ def normalize_accessibility(mdata: MuData, *, target_sum: float = 1e6, copy: boo
     if len(empty):
         warn(f"{len(empty)} cell type(s) have no count at all and stay 0: {listed(empty)}.")
 
-    mdata = _mudata.duplicate(mdata) if copy else mdata
+    mdata = _mudata.writable(mdata, copy=copy)
     _keys.ACCESSIBILITY.set(mdata, log_cpm)
     params = {"target_sum": target_sum, "n_unmeasured": n_unmeasured}
     _keys.record(mdata, "normalize_accessibility", _keys.ATAC, params=params)

@@ -14,6 +14,8 @@ __all__ = ["Overlap", "canonical_32mers", "overlaps"]
 
 K = 32  # bases whose 2 bits each just fill a 64-bit number
 
+HASH_BITS = 26  # a table of 64 MB
+
 
 class Overlap(NamedTuple):
     """Regions of one split whose sequence another split holds."""
@@ -44,8 +46,8 @@ def overlaps(codes: np.ndarray, split: np.ndarray) -> Iterator[Overlap]:
         sequences = set(forward[a])
         yield Overlap(first, second, "sequence", np.array([row in sequences for row in forward[b]]))
         yield Overlap(first, second, "reverse complement", np.array([row in sequences for row in reverse[b]]))
-        seen = np.unique(kmers[a][is_known[a]])
-        yield Overlap(first, second, "32-mer", (np.isin(kmers[b], seen) & is_known[b]).any(axis=1))
+        is_seen = _isin(kmers[b], kmers[a][is_known[a]]) & is_known[b]
+        yield Overlap(first, second, "32-mer", is_seen.any(axis=1))
 
 
 def canonical_32mers(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,6 +75,27 @@ def _numbers(codes: np.ndarray) -> np.ndarray:
         numbers = (numbers[:, :-length] << np.uint64(2 * length)) | numbers[:, length:]
         length *= 2
     return numbers
+
+
+def _isin(numbers: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether each number is among `others`: `numpy.isin`, after hashes have weeded out nearly all of both."""
+    numbers_at, others_at = _hash(numbers), _hash(others)
+    is_candidate = _occupied(others_at)[numbers_at]
+    others = others[_occupied(numbers_at[is_candidate])[others_at]]
+    found = np.zeros(numbers.shape, dtype=bool)
+    found[is_candidate] = np.isin(numbers[is_candidate], others)
+    return found
+
+
+def _hash(numbers: np.ndarray) -> np.ndarray:
+    """Spread 64-bit numbers over `HASH_BITS` bits: the upper bits of the product with the golden ratio (Knuth)."""
+    return (numbers * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - HASH_BITS)
+
+
+def _occupied(places: np.ndarray) -> np.ndarray:
+    table = np.zeros(2**HASH_BITS, dtype=bool)
+    table[places] = True
+    return table
 
 
 def _known(row: np.ndarray) -> bytes:

@@ -81,6 +81,7 @@ def scan_motifs(
     - ``mdata["tf"].X``: float32 ``(regions, TFs)``; ``var_names`` are the TFs (the second motif of a TF and later ones
       are ``<TF>_<motif_id>``).
     - ``mdata["tf"].var["motif_id"]``, ``["family"]``.
+    - ``mdata["tf"].varm["motif"]``: float32 ``(TFs, longest motif, 4)``, log-odds in bits, 0 behind shorter motifs.
     - ``mdata.uns["genebert"]["scan_motifs"]["tf"]``: the parameters.
 
     Raises
@@ -114,8 +115,8 @@ def scan_motifs(
         as_sparse=sparse, n_threads=n_threads,
     )  # fmt: skip
 
-    mdata = _mudata.duplicate(mdata) if copy else mdata
-    _mudata.put(mdata, **{_keys.TF: _modality(scores, motifs, mdata.obs_names)})
+    mdata = _mudata.writable(mdata, copy=copy)
+    _mudata.put(mdata, **{_keys.TF: _modality(scores, motifs, matrices, mdata.obs_names)})
     params = {"score": score, "pvalue": pvalue, "background": bases, "strands": strands, "pseudocount": pseudocount}
     _keys.record(mdata, "scan_motifs", _keys.TF, params={**params, "sparse": sparse, "n_motifs": len(motifs)})
     return mdata if copy else None
@@ -157,7 +158,8 @@ def _background(
 
 
 def _matrix(motif: Motif, *, background: np.ndarray, pseudocount: float) -> np.ndarray:
-    matrix = log_odds(motif, background=background, pseudocount=pseudocount)
+    with np.errstate(divide="ignore"):
+        matrix = log_odds(motif, background=background, pseudocount=pseudocount)
     if not np.isfinite(matrix).all():
         msg = (
             f"Expected finite log-odds; motif {motif.motif_id} has a base with no site. Choose a `pseudocount` above 0."
@@ -166,10 +168,15 @@ def _matrix(motif: Motif, *, background: np.ndarray, pseudocount: float) -> np.n
     return matrix
 
 
-def _modality(scores: np.ndarray | sp.csr_matrix, motifs: Sequence[Motif], names: pd.Index) -> AnnData:
+def _modality(
+    scores: np.ndarray | sp.csr_matrix, motifs: Sequence[Motif], matrices: Sequence[np.ndarray], names: pd.Index
+) -> AnnData:
     columns = {
         _keys.MOTIF_ID.key: [motif.motif_id for motif in motifs],
         _keys.FAMILY.key: pd.Categorical([motif.family for motif in motifs]),
     }
     var = pd.DataFrame(columns, index=tf_names(motifs))
-    return AnnData(scores, obs=pd.DataFrame(index=names), var=var)
+    padded = np.zeros((len(motifs), max(map(len, motifs)), N_BASES), dtype=np.float32)
+    for row, matrix in zip(padded, matrices, strict=True):
+        row[: len(matrix)] = matrix
+    return AnnData(scores, obs=pd.DataFrame(index=names), var=var, varm={_keys.MOTIF.key: padded})

@@ -16,7 +16,7 @@ __all__ = ["MotifGroup", "group_motifs", "kmer_numbers"]
 
 N_CODES = N + 1
 N_KMERS = N_CODES**BLOCK  # 4-mers over A C G T N
-STEPS_PER_BIT = 1024  # resolution of the scores that p-values are computed for
+STEPS_PER_BIT = 1024.0  # resolution of the scores that p-values are computed for
 INT32 = np.iinfo(np.int32)
 
 
@@ -95,15 +95,13 @@ def _group(
     matrices: list[np.ndarray], columns: np.ndarray, *, background: np.ndarray, both_strands: bool, pvalue: float | None
 ) -> MotifGroup:
     n_blocks = -(-max(map(len, matrices)) // BLOCK)
+    exact = pvalue is None
+    scales = np.array([_finest_scale(matrix, n_blocks) if exact else STEPS_PER_BIT for matrix in matrices])
+    # Rounded base by base, not block by block, so that both strands add up the same numbers.
+    steps = [np.rint(matrix * scale).astype(np.int64) for matrix, scale in zip(matrices, scales, strict=True)]
     thresholds = None
-    if pvalue is None:
-        scales = np.array([_finest_scale(matrix, n_blocks) for matrix in matrices])
-        steps = [matrix.astype(np.float64) * scale for matrix, scale in zip(matrices, scales, strict=True)]
-    else:
-        scales = np.full(len(matrices), float(STEPS_PER_BIT))
-        steps = [np.rint(matrix.astype(np.float64) * STEPS_PER_BIT) for matrix in matrices]
-        whole = [step.astype(np.int64) for step in steps]
-        lowest = [score_threshold(step, pvalue=pvalue, background=background) for step in whole]
+    if not exact:
+        lowest = [score_threshold(step, pvalue=pvalue, background=background) for step in steps]
         thresholds = np.resize(np.array(lowest, dtype=np.int32), N_LANES)
     # The score of the reverse complement of a window is that of the window under the reversed, complemented motif.
     lanes = steps + [step[::-1, ::-1] for step in steps] * both_strands
@@ -134,7 +132,7 @@ def _tables(lanes: list[np.ndarray], n_blocks: int) -> np.ndarray:
     A window with an N in a column of the motif ends below the motif's lowest score; columns behind the motif count 0.
     """
     penalty = -(INT32.max // n_blocks)
-    columns = np.zeros((N_LANES, n_blocks * BLOCK, N_CODES))
+    columns = np.zeros((N_LANES, n_blocks * BLOCK, N_CODES), dtype=np.int64)
     for lane, step in enumerate(lanes):
         columns[lane, : len(step), :N_BASES] = step
         columns[lane, : len(step), N] = penalty
@@ -145,5 +143,5 @@ def _tables(lanes: list[np.ndarray], n_blocks: int) -> np.ndarray:
             a[:, :, None, None, None] + b[:, None, :, None, None] + c[:, None, None, :, None] + d[:, None, None, None]
         )
         scores = scores.reshape(N_LANES, N_KMERS)
-        tables[block] = np.maximum(np.rint(scores), penalty).T
+        tables[block] = np.maximum(scores, penalty).T
     return tables

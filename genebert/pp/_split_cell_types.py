@@ -69,9 +69,9 @@ def split_cell_types(
     split = np.where(cell_types.isin(held_out), HOLDOUT, TRAIN)
     info(f"Cell types: train {(split == TRAIN).sum()}, holdout {', '.join(held_out)}.")
 
-    mdata = _mudata.duplicate(mdata) if copy else mdata
+    mdata = _mudata.writable(mdata, copy=copy)
     _keys.CELL_TYPE_SPLIT.set(mdata, pd.Categorical(split, categories=SPLITS))
-    params = {"holdout": holdout, "rng": rng if isinstance(rng, int) else None}
+    params = {"holdout": holdout, "rng": int(rng) if isinstance(rng, (int, np.integer)) else None}
     _keys.record(mdata, "split_cell_types", _keys.CELL_TYPE_SPLIT.key, params=params)
     return mdata if copy else None
 

@@ -75,9 +75,9 @@ def split_regions(
     sizes = ", ".join(f"{name} {(split == name).sum()}" for name in SPLITS)
     info(f"Regions: {sizes}.")
 
-    mdata = _mudata.duplicate(mdata) if copy else mdata
+    mdata = _mudata.writable(mdata, copy=copy)
     _keys.REGION_SPLIT.set(mdata, pd.Categorical(split, categories=SPLITS))
-    params = {**wanted, "rng": rng if isinstance(rng, int) else None}
+    params = {**wanted, "rng": int(rng) if isinstance(rng, (int, np.integer)) else None}
     _keys.record(mdata, "split_regions", _keys.REGION_SPLIT.key, params=params)
     return mdata if copy else None
 

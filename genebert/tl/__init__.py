@@ -1,7 +1,8 @@
 """Tools: pre-train, embed, and what builds on embeddings."""
 
 from genebert.tl._embed import embed
+from genebert.tl._embed_cells import embed_cells
 from genebert.tl._load import load
 from genebert.tl._pretrain import pretrain
 
-__all__ = ["embed", "load", "pretrain"]
+__all__ = ["embed", "embed_cells", "load", "pretrain"]

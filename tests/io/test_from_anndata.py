@@ -259,3 +259,9 @@ def test_coordinate_columns_hold_whole_numbers(value):
     adata.var[CHROM.key], adata.var[START.key], adata.var[END.key] = "chr1", [1, 2, value], 100
     with pytest.raises(ValueError, match=f"whole numbers in column '{START.key}'; 1 are not"):
         gb.io.from_anndata(adata, groupby="cell_type")
+
+
+def test_no_matrix():
+    adata = ad.AnnData(obs=make().obs, var=make().var)
+    with pytest.raises(ValueError, match="values in X; found none"):
+        gb.io.from_anndata(adata, groupby="cell_type")

@@ -39,8 +39,8 @@ def test_own_colours_win(mapped):
 
 
 def test_many_groups(mapped):
-    mapped.obs["group"] = pd.Categorical((np.arange(mapped.n_obs) % 12).astype(str))
-    assert len(_colours(gb.pl.embedding(mapped, color="group"))) == 12
+    mapped.obs["group"] = pd.Categorical((np.arange(mapped.n_obs) % 15).astype(str))
+    assert len(_colours(gb.pl.embedding(mapped, color="group"))) == 15
 
 
 @pytest.mark.parametrize("values", [["yes", "no"], [True, False]], ids=["text", "bool"])

@@ -26,15 +26,23 @@ def trained(toy):
 def test_one_panel_per_objective(trained):
     axes = gb.pl.history(trained)
     assert [ax.get_title() for ax in axes] == ["masked genome", "matching", "extra"]
-    legend = [text.get_text() for text in axes[0].get_legend().get_texts()]
-    assert legend == ["train", "val", "guessing"]
+    assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()] == ["train", "val", "guessing"]
     chance = axes[0].get_lines()[-1]
     assert list(chance.get_ydata()) == [8.0, 8.0]
 
 
 def test_no_line_without_chance(trained):
-    legend = [text.get_text() for text in gb.pl.history(trained)[2].get_legend().get_texts()]
-    assert "guessing" not in legend
+    ax = gb.pl.history(trained, objective="extra")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["train", "val"]
+
+
+def test_a_line_per_split_where_chance_differs(trained):
+    table = gb.get.history(trained)
+    table.loc[table["split"] == "val", "chance"] *= 0.8
+    _keys.record(trained, "pretrain", "other", params={}, history=table)
+    ax = gb.pl.history(trained, key="other", objective="matching")
+    drawn = {line.get_label(): line.get_ydata()[0] for line in ax.get_lines() if line.get_label().startswith("guess")}
+    assert drawn == {"guessing (train)": pytest.approx(3.0), "guessing (val)": pytest.approx(2.4)}
 
 
 def test_curves_hold_the_values(trained):

@@ -45,7 +45,6 @@ napoleon_numpy_docstring = True
 napoleon_use_rtype = False
 napoleon_use_param = True
 typehints_defaults = "braces"
-typehints_use_rtype = False
 always_use_bars_union = True
 default_role = "literal"
 nitpicky = False
@@ -60,8 +59,9 @@ copybutton_prompt_is_regexp = True
 
 def returns_as_prose(docstring: NumpyDocstring, section: str) -> list[str]:
     """Take a section "Returns" as it is written; napoleon would read each of its lines as ``name : type``."""
-    lines = docstring._dedent(docstring._consume_to_next_section())
-    return docstring._format_block(":returns: ", lines)
+    lines = docstring._strip_empty(docstring._consume_to_next_section())
+    lines = lines[1:] if lines[0].strip() == ":" else lines  # put there by sphinx_autodoc_typehints
+    return [*docstring._format_block(":returns: ", docstring._dedent(lines)), ""]
 
 
 NumpyDocstring._parse_returns_section = returns_as_prose

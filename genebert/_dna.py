@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["BASES", "N", "N_BASES", "decode", "encode", "gc_content", "kmer_ids", "reverse_complement"]
+__all__ = ["BASES", "N_BASES", "N", "decode", "encode", "gc_content", "kmer_ids", "reverse_complement"]
 
 BASES = "ACGTN"
 N_BASES = 4

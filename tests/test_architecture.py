@@ -207,13 +207,15 @@ def init_errors(path: Path, tree: ast.Module) -> list[str]:
 
 
 def slot_errors(path: Path, tree: ast.Module) -> list[str]:
-    """Slots are named in `_keys.py`. Names of functions, in `__all__` and in records, may look the same."""
+    """Slots are named in `_keys.py`. Verbs, in `__all__` and in records, and patterns of messages may look the same."""
     verbs = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
             verbs |= {id(constant) for constant in ast.walk(node)}
         elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"record", "load_record"}:
             verbs |= {id(argument) for argument in node.args}
+        elif isinstance(node, ast.keyword) and node.arg == "match":
+            verbs.add(id(node.value))
     return [
         f"{path}:{node.lineno}: {node.value!r} is the name of a slot; use genebert._keys"
         for node in ast.walk(tree)
@@ -226,7 +228,7 @@ SOURCES = [module for module in MODULES.values() if module.path.name != "__init_
 INITS = [module for name, module in MODULES.items() if module.path.name == "__init__.py" and name != "genebert"]
 PUBLIC = {layer: exported(MODULES[f"genebert.{layer}"].tree) for layer in NAMESPACES if f"genebert.{layer}" in MODULES}
 PUBLIC["base"] = {"Genome"}
-TEST_FILES = sorted(TESTS.rglob("*.py"))
+TEST_FILES = sorted(path for path in TESTS.rglob("*.py") if "benchmarks" not in path.parts)  # those are users' scripts
 
 
 def test_layers():
@@ -357,4 +359,9 @@ def test_bad_init_is_seen(tmp_path, source):
 def test_bad_slot_name_is_seen(tmp_path):
     key = _keys.TF_ACTIVITY.key
     assert len(slot_errors(tmp_path, ast.parse(f"x = mdata.varm[{key!r}]"))) == 1
-    assert slot_errors(tmp_path, ast.parse(f"__all__ = [{key!r}]\nrecord(mdata, {key!r}, 'x', params={{}})")) == []
+    assert (
+        slot_errors(
+            tmp_path, ast.parse(f"__all__ = [{key!r}]\nrecord(mdata, {key!r}, 'x', params={{}})\nraises(match={key!r})")
+        )
+        == []
+    )

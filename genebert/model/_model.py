@@ -20,7 +20,7 @@ from genebert import _keys
 from genebert._data import RegionSource, TFWeight, context_weight, context_windows
 from genebert._validate import check_literal, check_range
 from genebert.model._inference import Strands, embed_windows
-from genebert.model._plan import PretrainingPlan, Progress, quiet_lightning
+from genebert.model._plan import PretrainingPlan, Progress, quiet_training
 from genebert.model._pretrained import fingerprint, read_weights, write_weights
 from genebert.model._training import objective_weights, order_tfs, prepare, score_objectives, set_filters
 from genebert.nn import GeneBERTConfig, GeneBERTNetwork
@@ -64,6 +64,9 @@ class GeneBERT(BaseModelClass):
         tfs: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
+        if mdata is None and tfs is None:
+            msg = "Expected `mdata` or `tfs`; found neither. Give data, or load a model with `GeneBERT.load(folder)`."
+            raise ValueError(msg)
         # scvi-tools wants data or a registry of them; weights that were loaded have neither.
         super().__init__(mdata, registry=None if mdata is not None else {"field_registries": {}})
         is_new = tfs is None
@@ -76,7 +79,7 @@ class GeneBERT(BaseModelClass):
             set_filters(self.module, mdata, tfs=self.tfs)
         self.module.eval()
         self.training_record: dict[str, Any] = {}
-        """What the model was trained on and how: regions, chromosomes, cell types, parameters."""
+        """On what and how the model was trained: chromosomes, cell types, parameters."""
         self.pretraining_history = pd.DataFrame(columns=list(_keys.HISTORY_COLUMNS))
         """One row per measurement, see `genebert.get.history`."""
         self._model_summary_string = f"GeneBERT with {len(self.tfs)} TFs, {config.n_latent} latent dimensions"
@@ -92,14 +95,15 @@ class GeneBERT(BaseModelClass):
             With ``mdata["seq"].obsm["dna_code"]`` and ``mdata["tf"].X``.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
-        _keys.DNA_CODE.get(mdata)
-        _keys.TF_SCORE.get(mdata)
+        for slot in (_keys.DNA_CODE, _keys.TF_SCORE):
+            slot.get(mdata)  # raises, and says what to run
         anndata_fields = [
             fields.MuDataLayerField("X", None, mod_key=_keys.TF, is_count_data=False, mod_required=True),
             fields.MuDataObsmField(_keys.DNA_CODE.key, _keys.DNA_CODE.key, mod_key=_keys.SEQ, mod_required=True),
         ]
         manager = AnnDataManager(fields=anndata_fields, setup_method_args=setup_method_args)
-        manager.register_fields(mdata, **kwargs)
+        with quiet_training():
+            manager.register_fields(mdata, **kwargs)
         cls.register_manager(manager)
 
     @classmethod
@@ -139,15 +143,13 @@ class GeneBERT(BaseModelClass):
         max_epochs, batch_size
             Passes over all windows; regions per batch.
         lr, weight_decay, warmup
-            Of AdamW; share of steps over which the rate rises before it falls along a cosine.
+            Of AdamW; share of steps over which the rate rises before it falls on a cosine.
         objectives
             Weight of each objective; what is not named keeps its default, 0 switches off.
-        accelerator, devices
-            Where to, as in scvi-tools.
         seed
             Of order, strands, masks and pairs.
-        **trainer_kwargs
-            To :class:`scvi.train.Trainer`.
+        accelerator, devices, **trainer_kwargs
+            To scvi-tools' ``Trainer``.
         """
         mdata = self.adata if mdata is None else mdata
         check_literal(tf_weight, TFWeight, name="tf_weight")
@@ -161,8 +163,9 @@ class GeneBERT(BaseModelClass):
             self.module, weights=weights, lr=lr, weight_decay=weight_decay, warmup=warmup, seed=seed, chance=data.chance
         )
         defaults = {"enable_progress_bar": False, "gradient_clip_val": 1.0, "check_val_every_n_epoch": 1}
+        self.module.train()
         callbacks = [Progress(), *trainer_kwargs.pop("callbacks", [])]
-        with quiet_lightning():
+        with quiet_training():
             TrainRunner(
                 self, training_plan=plan, data_splitter=data.module, max_epochs=max_epochs, accelerator=accelerator,
                 devices=devices, callbacks=callbacks, **{**defaults, **trainer_kwargs},
@@ -225,10 +228,8 @@ class GeneBERT(BaseModelClass):
 
         Parameters
         ----------
-        mdata
-            Default: the data that the model was made with.
-        regions
-            Which, as bool ``(regions,)``; default: those of the test split.
+        mdata, regions
+            Default: the data of the model; those of the test split. Regions as bool ``(regions,)``.
         cell_types
             Whose windows; default: those of training.
         batch_size
@@ -238,9 +239,8 @@ class GeneBERT(BaseModelClass):
 
         Returns
         -------
-        One row per objective and metric: value, chance level, 95 % bootstrap interval over regions (low, high), number
-        of regions. Masked genome modelling counts only k-mers of which no base is visible; its chance level is the
-        entropy of the training k-mers.
+        One row per objective and metric: value, chance, 95 % bootstrap interval over regions (low, high), regions.
+        Masked genome modelling counts k-mers without a visible base; chance is the entropy of the training k-mers.
         """
         mdata = self.adata if mdata is None else mdata
         if regions is None:
@@ -279,7 +279,7 @@ class GeneBERT(BaseModelClass):
         mdata
             Data to attach; not needed for embedding.
         device
-            ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+            ``"auto"`` or one of torch's.
         """
         state, description = read_weights(Path(dir_path))
         config = GeneBERTConfig.from_dict(description["config"])
@@ -289,9 +289,8 @@ class GeneBERT(BaseModelClass):
         model.module.load_state_dict(state)
         model.training_record = copy.deepcopy(description["training"])
         model.is_trained_ = True
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        model.to_device(device)
+        best = "cuda" if torch.cuda.is_available() else "cpu"
+        model.to_device(best if device == "auto" else device)
         return model
 
     @property

@@ -17,7 +17,7 @@ from genebert._logging import info
 from genebert.model._scores import ScoreBook
 from genebert.nn import Batch, GeneBERTNetwork, objectives
 
-__all__ = ["PretrainingPlan", "Progress", "quiet_lightning"]
+__all__ = ["PretrainingPlan", "Progress", "quiet_training"]
 
 _VALIDATION_SEED = 20_211_005
 
@@ -56,9 +56,6 @@ class PretrainingPlan(LightningModule):
         self.lr, self.weight_decay, self.warmup, self.seed = lr, weight_decay, warmup, seed
         self.rows: list[dict[str, Any]] = []
         self._books = {"train": ScoreBook(chance), "val": ScoreBook(chance)}
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return batch.to(device)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         return self._step(batch, split="train", seed=self.seed * 1_000_003 + self.global_step)
@@ -130,8 +127,8 @@ class Progress(Callback):
 
 
 @contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep what Lightning says about hardware and loaders from the user, who gets `Progress` instead."""
+def quiet_training() -> Iterator[None]:
+    """Keep what Lightning and scvi-tools say about hardware and loaders from the user, who gets `Progress` instead."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "scvi")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -20,7 +20,7 @@ from genebert._dna import kmer_ids, reverse_complement
 from genebert._logging import info
 from genebert._validate import check_cell_type, check_literal, check_range
 from genebert.model._scores import ScoreBook
-from genebert.nn import OBJECTIVES, GeneBERTNetwork, objectives
+from genebert.nn import OBJECTIVES, Batch, GeneBERTNetwork, objectives
 
 __all__ = ["objective_weights", "order_tfs", "prepare", "score_objectives", "set_filters"]
 
@@ -42,6 +42,9 @@ class PretrainingData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         return self._val
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
 
 
 @dataclass(frozen=True)

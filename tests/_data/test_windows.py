@@ -63,7 +63,9 @@ def test_weights(toy):
     assert cell_type_weight(toy, "Monocyte", tf_weight="accessibility", tfs=tfs)[0] == 0
     with pytest.raises(KeyError, match="tf_activity"):
         cell_type_weight(toy, "Monocyte", tf_weight="activity", tfs=tfs)
-    activity = pd.DataFrame([[float(i), -1.0] for i in range(6)], columns=[tfs[1], tfs[0]], index=toy[_keys.ATAC].var_names)
+    activity = pd.DataFrame(
+        [[float(i), -1.0] for i in range(6)], columns=[tfs[1], tfs[0]], index=toy[_keys.ATAC].var_names
+    )
     _keys.TF_ACTIVITY.set(toy, activity)
     weight = cell_type_weight(toy, "Monocyte", tf_weight="activity", tfs=tfs[:3])
     assert weight.tolist() == [[-1.0, 2.0, 0.0]]

@@ -35,7 +35,7 @@ def load_dhs(data: Path) -> MuData:
         missing_values=(-1, -9),
     )
     dev = sorted(regions.loc[regions["split"] == "dev", "chrom"].unique())
-    gb.pp.split_regions(mdata, val=[], test=dev)
+    gb.pp.split_regions(mdata, val=0, test=dev)
     return mdata
 
 

@@ -1,0 +1,70 @@
+"""Scores of the objectives, in closed form."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from genebert.model._scores import ScoreBook, auroc
+from genebert.nn import Scored
+
+CHANCE = {"entropy": 1.5, "commonest": 0.3}
+
+
+def summary(name, scored, **kwargs):
+    book = ScoreBook(CHANCE)
+    for item in scored:
+        book.add({name: item})
+    return {row["metric"]: row for row in book.summary(**kwargs)}
+
+
+def test_auroc_with_ties():
+    rng = np.random.default_rng(0)
+    truth, score = rng.integers(0, 2, 200), rng.integers(0, 10, 200)
+    assert auroc(truth, score) == pytest.approx(roc_auc_score(truth, score))
+    assert np.isnan(auroc(np.ones(3), np.ones(3)))
+
+
+def test_masked_genome():
+    logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]]))
+    found = summary("masked_genome", [Scored(torch.zeros(()), logits, torch.tensor([0, 0]), torch.tensor([1, 2]))])
+    assert found["loss"]["value"] == pytest.approx(-(np.log(0.5) + np.log(0.2)) / 2)
+    assert found["accuracy"]["value"] == 0.5
+    assert found["loss"]["chance"] == 1.5
+
+
+def test_matching_over_batches_of_different_size():
+    batches = [
+        Scored(torch.tensor(1.0), torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([4, 5])),
+        Scored(torch.tensor(2.0), torch.tensor([0, 1, 2, 3]), torch.arange(4), torch.arange(4)),
+    ]
+    found = summary("matching", batches)
+    assert found["recall@1"]["value"] == pytest.approx(5 / 6)
+    assert found["recall@1"]["chance"] == pytest.approx((2 / 2 + 4 / 4) / 6)
+    assert found["loss"]["value"] == pytest.approx((2 * 1 + 4 * 2) / 6)
+
+
+def test_masked_region_r2():
+    truth, predicted = torch.tensor([0.0, 1.0, 2.0, 5.0]), torch.tensor([0.0, 1.0, 2.0, 3.0])
+    item = Scored(torch.zeros(()), predicted, truth, torch.tensor([0, 0, 1, 1]))
+    assert summary("masked_region", [item])["r2"]["value"] == pytest.approx(1 - 4 / 14)
+
+
+def test_intervals_hold_the_value_and_shrink_with_regions():
+    def width(n):
+        rng = np.random.default_rng(1)
+        truth = torch.from_numpy(rng.integers(0, 2, n)).float()
+        logits = truth + torch.from_numpy(rng.normal(size=n)).float()
+        item = Scored(torch.zeros(()), logits, truth, torch.arange(n))
+        row = summary("next_segment", [item], rng=np.random.default_rng(0))["auroc"]
+        assert row["low"] < row["value"] < row["high"]
+        assert row["n_regions"] == n
+        return row["high"] - row["low"]
+
+    assert width(2_000) < 0.5 * width(100)
+
+
+def test_nothing_scored_gives_no_row():
+    empty = torch.zeros(0)
+    item = Scored(torch.zeros(()), empty, empty, torch.zeros(0, dtype=torch.long))
+    assert summary("next_segment", [item], rng=np.random.default_rng(0)) == {}

@@ -1,0 +1,119 @@
+"""gb.tl.embed: what it writes, that results stay aligned, what it refuses."""
+
+import mudata
+import numpy as np
+import pytest
+import scanpy as sc
+
+import genebert as gb
+from genebert import _keys
+
+KEY = _keys.EMBEDDING.key
+
+
+@pytest.fixture(scope="module")
+def embedded(_toy):
+    mdata = _toy.copy()
+    gb.tl.embed(mdata)
+    return mdata
+
+
+def test_it_writes_the_slot_and_a_record_and_nothing_else(embedded, toy):
+    X = embedded.obsm[KEY]
+    assert X.dtype == np.float32
+    assert X.shape == (toy.n_obs, gb.tl.load("mini").module.config.n_latent)
+    assert np.isfinite(X).all()
+    assert (X.std(axis=0) > 0).all()
+    record = embedded.uns[_keys.UNS]["embed"][KEY]
+    assert record["params"]["strands"] == "both"
+    assert record["model"] == gb.tl.load("mini").digest
+    assert set(embedded.obsm) - set(toy.obsm) == {KEY}
+    assert list(embedded.obs) == list(toy.obs)
+
+
+def test_copy_leaves_the_original_alone(toy):
+    result = gb.tl.embed(toy, copy=True)
+    assert KEY not in toy.obsm
+    assert "embed" not in toy.uns[_keys.UNS]
+    assert KEY in result.obsm
+
+
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+def test_round_trip(embedded, tmp_path, suffix):
+    gb.io.write(embedded, tmp_path / f"x.{suffix}")
+    back = gb.io.read(tmp_path / f"x.{suffix}")
+    np.testing.assert_array_equal(back.obsm[KEY], embedded.obsm[KEY])
+    assert back.uns[_keys.UNS]["embed"][KEY]["model"] == embedded.uns[_keys.UNS]["embed"][KEY]["model"]
+
+
+def test_subsets_and_permutations_stay_aligned(embedded):
+    order = np.random.default_rng(0).permutation(embedded.n_obs)[:77]
+    subset = embedded[order].copy()
+    np.testing.assert_array_equal(subset.obsm[KEY], embedded.obsm[KEY][order])
+    assert (subset.obs_names == subset[_keys.SEQ].obs_names).all()
+    np.testing.assert_array_equal(_keys.DNA_CODE.get(subset), _keys.DNA_CODE.get(embedded)[order])
+    fresh = subset.copy()
+    gb.tl.embed(fresh, key_added="again")
+    np.testing.assert_allclose(fresh.obsm["again"], subset.obsm[KEY], atol=1e-5)
+
+
+def test_scanpy_takes_it_from_here(embedded):
+    mdata = embedded.copy()
+    sc.pp.neighbors(mdata, use_rep=KEY)
+    sc.tl.umap(mdata)
+    sc.tl.leiden(mdata, flavor="igraph", n_iterations=2)
+    assert mdata.obsm["X_umap"].shape == (mdata.n_obs, 2)
+    assert mdata.obs["leiden"].nunique() > 1
+    assert isinstance(mdata, mudata.MuData)
+
+
+def test_models_by_object_name_and_path(toy, embedded, tmp_path):
+    model = gb.tl.load("mini")
+    gb.tl.embed(toy, model, key_added="object")
+    model.save(tmp_path / "mine")
+    gb.tl.embed(toy, tmp_path / "mine", key_added="path")
+    gb.tl.embed(toy, "mini", key_added="name")
+    for key in ("object", "path", "name"):
+        np.testing.assert_allclose(toy.obsm[key], embedded.obsm[KEY], atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["seq", "tf", "a/b", ""])
+def test_keys_that_clash_are_refused_and_nothing_is_written(toy, key):
+    before = set(toy.obsm)
+    with pytest.raises(ValueError, match="`key_added`"):
+        gb.tl.embed(toy, key_added=key)
+    assert set(toy.obsm) == before
+
+
+def test_mostly_other_tfs_are_refused_and_nothing_is_written(toy):
+    gb.pp.scan_motifs(toy, gb.io.read_motifs()[:100])
+    with pytest.raises(ValueError, match="at least half"):
+        gb.tl.embed(toy)
+    assert KEY not in toy.obsm
+
+
+def test_unknown_cell_type(toy):
+    with pytest.raises(ValueError, match="found 'Neuron'"):
+        gb.tl.embed(toy, cell_type="Neuron")
+    assert KEY not in toy.obsm
+
+
+def test_sequences_alone_are_enough(toy, tmp_path):
+    path = tmp_path / "some.fa"
+    path.write_text(">a\nACGTTGCAGGGATCCATTTGACCA\n>b\nTTGACCATGCAAGG\n")
+    mdata = gb.io.read_sequences(path)
+    gb.tl.embed(mdata)
+    assert np.isfinite(mdata.obsm[KEY]).all()
+
+
+def test_load_lists_what_ships():
+    with pytest.raises(FileNotFoundError, match=r"shipped weights \(.*mini.*\) or a folder; found 'maxi'"):
+        gb.tl.load("maxi")
+
+
+def test_shipped_weights_know_where_they_come_from():
+    record = gb.tl.load("mini").training_record
+    assert set(record["cell_types"]) <= {"K562", "HepG2"}  # every blood type stays unseen
+    assert not {"chr1", "chr2", "chr8", "chr10"} & set(record["chromosomes"])
+    assert gb.tl.load("mini").tfs
+    assert set(gb.tl.load("mini").tfs) == set(gb.datasets.toy()[_keys.TF].var_names)

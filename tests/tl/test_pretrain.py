@@ -1,0 +1,62 @@
+"""gb.tl.pretrain and gb.tl.load."""
+
+import numpy as np
+import pytest
+
+import genebert as gb
+from genebert import _keys
+
+
+@pytest.fixture(scope="module")
+def trained(_toy):
+    mdata = _toy.copy()
+    return mdata, gb.tl.pretrain(mdata, preset="tiny", max_epochs=2, batch_size=64, key_added="mine")
+
+
+def test_it_returns_a_model_and_writes_a_record(trained):
+    mdata, model = trained
+    record = mdata.uns[_keys.UNS]["pretrain"]["mine"]
+    assert record["params"]["preset"] == "tiny"
+    assert record["model"] == model.digest
+    assert tuple(gb.get.history(mdata, key="mine").columns) == _keys.HISTORY_COLUMNS
+
+
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+def test_the_record_survives_files(trained, tmp_path, suffix):
+    mdata, _ = trained
+    gb.io.write(mdata, tmp_path / f"x.{suffix}")
+    back = gb.io.read(tmp_path / f"x.{suffix}")
+    np.testing.assert_allclose(gb.get.history(back, key="mine")["value"], gb.get.history(mdata, key="mine")["value"])
+
+
+def test_a_saved_model_embeds_the_same(trained, tmp_path):
+    mdata, model = trained
+    model.save(tmp_path)
+    first, second = (gb.tl.embed(mdata, m, copy=True).obsm[_keys.EMBEDDING.key] for m in (model, tmp_path))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"preset": "huge"}, "`preset`"),
+        ({"cell_types": ["Neuron"]}, "found 'Neuron'"),
+        ({"max_epochs": 0}, "`max_epochs`"),
+        ({"objectives": {"guessing": 1}}, "guessing"),
+        ({"key_added": "a/b"}, "`key_added`"),
+    ],
+)
+def test_bad_arguments_write_nothing(toy, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        gb.tl.pretrain(toy, **{"preset": "tiny", "max_epochs": 1, **kwargs})
+    assert "pretrain" not in toy.uns[_keys.UNS]
+
+
+def test_bare_sequences_can_be_trained_on(toy):
+    from genebert import _mudata
+
+    seq = toy[_keys.SEQ].copy()
+    del seq.obs[_keys.CHROM.key]
+    bare = _mudata.build({_keys.SEQ: seq, _keys.TF: toy[_keys.TF]})
+    gb.tl.pretrain(bare, preset="tiny", max_epochs=1)
+    assert "next_segment" not in set(gb.get.history(bare)["objective"])

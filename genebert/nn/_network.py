@@ -66,7 +66,7 @@ class GeneBERTNetwork(nn.Module):
         self.sequence_encoder = SequenceEncoder(config)
         self.region_encoder = RegionEncoder(config)
         self.kmer_head = KmerHead(config.dim, config.k)
-        self.next_head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.Tanh(), nn.Linear(config.dim, 1))
+        self.next_head = nn.Sequential(nn.Linear(3 * config.dim, config.dim), nn.GELU(), nn.Linear(config.dim, 1))
         self.match_sequence = nn.Linear(config.dim, config.contrast_dim)
         self.match_region = nn.Linear(config.region_out, config.contrast_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -127,8 +127,14 @@ class GeneBERTNetwork(nn.Module):
         return self.kmer_head(states)
 
     def next_logits(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """Is B the next open region behind A? ``(pairs, 2, length)`` -> ``(pairs,)``."""
-        return self.next_head(self.sequence_encoder(codes, lengths).cls)[:, 0]
+        """Is B the next open region behind A? ``(pairs, 2, length)`` -> ``(pairs,)``.
+
+        Besides [CLS], as in BERT, the head reads how the vectors of A and B differ and agree (Conneau et al. 2017): few
+        pairs are enough to learn that neighbours are alike.
+        """
+        output = self.sequence_encoder(codes, lengths)
+        a, b = output.vector.unbind(1)
+        return self.next_head(torch.cat([output.cls, (a - b).abs(), a * b], dim=-1))[:, 0]
 
     def match(self, sequence: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Unit vectors of both modalities in one space, and the inverse temperature."""

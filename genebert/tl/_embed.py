@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mudata import MuData
 
-from genebert import _keys
+from genebert import _keys, _mudata
 from genebert._data import TFWeight
 from genebert._validate import check_key
 from genebert.model import GeneBERT
@@ -23,6 +23,7 @@ def embed(
     tf_weight: TFWeight = "none",
     strands: str = "both",
     batch_size: int = 256,
+    device: str = "auto",
     key_added: str = _keys.EMBEDDING.key,
     copy: bool = False,
 ) -> MuData | None:
@@ -49,6 +50,8 @@ def embed(
         ``"forward"``: as it lies on the reference.
     batch_size
         Regions per batch; changes the speed only.
+    device
+        ``"cpu"``, ``"cuda"``, ...; ``"auto"``: where a model that is given lies, else a GPU if there is one.
     key_added
         Name in ``mdata.obsm``.
     copy
@@ -78,10 +81,16 @@ def embed(
     True
     """
     check_key(key_added, reserved=mdata.mod)
-    mdata = mdata.copy() if copy else mdata
     if not isinstance(model, GeneBERT):
-        model = load("mini" if model is None else model)
+        model = load("mini" if model is None else model, device=device)
     params = {"cell_type": cell_type, "tf_weight": tf_weight, "strands": strands, "batch_size": batch_size}
-    mdata.obsm[key_added] = model.get_latent_representation(mdata, **params)
+    home = model.device
+    model.to_device(home if device == "auto" else device)
+    try:
+        embedding = model.get_latent_representation(mdata, **params)
+    finally:
+        model.to_device(home)
+    mdata = _mudata.writable(mdata, copy=copy)
+    mdata.obsm[key_added] = embedding
     _keys.record(mdata, "embed", key_added, params=params, model=model.digest)
     return mdata if copy else None

@@ -73,7 +73,7 @@ def pretrain(
     >>> gb.get.history(mdata)["objective"].nunique()
     4
     """
-    check_key(key_added)
+    check_key(key_added, reserved=mdata.mod)
     GeneBERT.setup_mudata(mdata)
     model = GeneBERT(mdata, preset=preset, seed=seed)
     model.train(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import genebert as gb
 from genebert import _keys, _mudata
 from genebert.model import GeneBERT
 from genebert.model._training import objective_weights, order_tfs, resolve_cell_types, split_regions
@@ -19,7 +20,7 @@ def test_train_and_val_of_the_split(toy):
 @pytest.mark.parametrize("has_split", [True, False])
 def test_an_inner_part_is_whole_chromosomes_and_never_test(toy, has_split):
     if has_split:
-        _keys.REGION_SPLIT.set(toy, _keys.REGION_SPLIT.get(toy).replace({"val": "train"}))
+        _keys.REGION_SPLIT.set(toy, _keys.REGION_SPLIT.get(toy).astype(str).replace({"val": "train"}))
     else:
         del toy[_keys.SEQ].obs[_keys.REGION_SPLIT.key]
     split = split_regions(toy, seed=0)
@@ -102,14 +103,14 @@ def test_a_split_without_open_regions_is_refused(toy):
 
 
 @pytest.mark.slow
-def test_what_is_planted_is_learnt_on_chromosomes_that_were_not_seen(toy):
-    """Masked genome, matching, masked region and, since neighbours are alike, next segment: all above chance."""
+def test_what_is_planted_is_learnt_on_chromosomes_that_were_not_seen():
+    """Matching, masked region and, since neighbours are alike, next segment are above chance by an interval."""
+    toy = gb.datasets.toy(n_regions=1800)
     GeneBERT.setup_mudata(toy)
     model = GeneBERT(toy, preset="tiny")
-    model.train(max_epochs=40, batch_size=64, lr=3e-3)
+    model.train(max_epochs=8, batch_size=64, lr=3e-3, objectives={"masked_genome": 0, "next_segment": 1})
     held_out = np.asarray(_keys.REGION_SPLIT.get(toy)) != "train"
     scores = model.get_pretraining_scores(regions=held_out).set_index(["objective", "metric"])
-    print(scores)
     assert scores.loc[("matching", "recall@1"), "low"] > scores.loc[("matching", "recall@1"), "chance"]
     assert scores.loc[("masked_region", "r2"), "low"] > 0
     assert scores.loc[("next_segment", "auroc"), "low"] > 0.5

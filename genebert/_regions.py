@@ -11,14 +11,20 @@ import pandas as pd
 from genebert._keys import CHROM, END, START
 from genebert._validate import listed
 
-__all__ = ["check_unique", "format_names", "genomic_order", "parse_names", "region_table", "windows"]
+__all__ = ["check_unique", "format_names", "genomic_order", "is_region_name", "parse_names", "region_table", "windows"]
 
-_PATTERN = re.compile(r"^(?P<chrom>.+?)[:_-](?P<start>\d+)[-_](?P<end>\d+)$")
+# A separator never ends the chromosome, so that a negative start (chr1:-5-10) is no region on "chr1:".
+_PATTERN = re.compile(r"^(?P<chrom>.*?[^:_-])[:_-](?P<start>\d+)[-_](?P<end>\d+)$")
 
 
 def format_names(chrom: pd.Series | np.ndarray, start: np.ndarray, end: np.ndarray) -> pd.Index:
     """Name regions ``chrom:start-end`` (0-based, half-open)."""
     return pd.Index([f"{c}:{s}-{e}" for c, s, e in zip(chrom, start, end, strict=True)], dtype=object)
+
+
+def is_region_name(name: str) -> bool:
+    """Whether a name has one of the forms that `parse_names` reads."""
+    return _PATTERN.match(name) is not None
 
 
 def parse_names(names: pd.Index | list[str]) -> pd.DataFrame:
@@ -48,11 +54,18 @@ def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int])
     Raises
     ------
     ValueError
-        When there is no region, a start is negative, an end is not behind its start, or a name occurs twice.
+        When there is no region, a chromosome is missing, a start is negative, an end is not behind its start, or a name
+        occurs twice.
     """
+    chrom = np.asarray(chrom, dtype=object)
+    if n_missing := int(pd.isna(chrom).sum()):
+        msg = (
+            f"Expected a chromosome for each region; {n_missing} of {len(chrom)} have none. Fill or remove these rows."
+        )
+        raise ValueError(msg)
     table = pd.DataFrame(
         {
-            CHROM.key: pd.Categorical(np.asarray(chrom, dtype=object).astype(str)),
+            CHROM.key: pd.Categorical(chrom.astype(str)),
             START.key: np.asarray(start, dtype=np.int64),
             END.key: np.asarray(end, dtype=np.int64),
         }

@@ -42,6 +42,7 @@ def test_types_of_the_table():
         (["peak1", "chr1:1-2"], "1 of 2 have another form: peak1. Rename"),
         (["chr1:5-5"], "0 <= start < end .*1 of 1 have not: chr1:5-5"),
         (["chr1:1-2", "chr1-1-2"], "each region once; 1 occur more often: chr1:1-2. Keep one"),
+        (["chr1:-5-10"], "1 of 1 have another form: chr1:-5-10"),
         ([], "at least one region; found none"),
     ],
 )
@@ -53,6 +54,11 @@ def test_refuses_bad_names(names, message):
 def test_refuses_a_negative_start():
     with pytest.raises(ValueError, match="0 <= start < end"):
         region_table(["chr1"], [-1], [5])
+
+
+def test_refuses_a_missing_chromosome():
+    with pytest.raises(ValueError, match="a chromosome for each region; 1 of 2 have none"):
+        region_table(["chr1", np.nan], [1, 5], [4, 9])
 
 
 def test_check_unique_lists_each_name_once():

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from genebert._keys import CHROM, END, START
-from genebert._regions import parse_names, region_table
+from genebert._regions import is_region_name, parse_names, region_table
 from genebert._validate import listed
 
 __all__ = ["peak_mask", "region_names", "regions_are_obs", "regions_of"]
@@ -68,7 +68,7 @@ def looks_like_regions(frame: pd.DataFrame) -> bool:
     if _coordinate_columns(frame) is not None or INTERVAL_COLUMN in frame:
         return True
     names = frame.index[:N_NAMES_LOOKED_AT].astype(str)
-    return 2 * sum(map(_is_region, names)) > len(names)
+    return 2 * sum(map(is_region_name, names)) > len(names)
 
 
 def regions_are_obs(adata: AnnData, *, groupby: str | None = None) -> bool:
@@ -93,14 +93,6 @@ def regions_are_obs(adata: AnnData, *, groupby: str | None = None) -> bool:
         "regions. Rename the peaks, or add these columns to their axis."
     )
     raise ValueError(msg)
-
-
-def _is_region(name: str) -> bool:
-    try:
-        parse_names([name])
-    except ValueError:
-        return False
-    return True
 
 
 def _coordinate_columns(frame: pd.DataFrame) -> tuple[str, str, str] | None:

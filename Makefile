@@ -11,6 +11,8 @@ NOTEBOOK_TIMEOUT ?= 600
 JOBS ?= 2
 
 export MPLBACKEND := Agg
+# Threads that wait sleep instead of spinning: on cores that others use, too, that saves most of the CPU time.
+export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

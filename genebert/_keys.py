@@ -177,7 +177,8 @@ HISTORY_COLUMNS = ("epoch", "step", "split", "objective", "metric", "value", "ch
 def record(mdata: Any, verb: str, key_added: str, *, params: Mapping[str, Any], **results: Any) -> None:
     """Write ``mdata.uns["genebert"][verb][key_added]``: the parameters of a call and its tables.
 
-    Tuples become lists and text columns categories, since neither an h5mu nor a zarr file holds them otherwise.
+    Tuples become lists and text columns categories, empty where missing, since neither an h5mu nor a zarr file holds them
+    otherwise.
     """
     entry = {"params": _storable(dict(params)), **{name: _storable(value) for name, value in results.items()}}
     mdata.uns.setdefault(UNS, {}).setdefault(verb, {})[key_added] = entry
@@ -207,8 +208,16 @@ def _storable(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, pd.DataFrame):
-        text = {
-            name: value[name].astype(str).astype("category") for name in value.columns if value[name].dtype == object
-        }
+        text = {name: _categories(value[name]) for name in value.columns if _is_text(value[name].dtype)}
         return value.assign(**text).reset_index(drop=True)
     return value
+
+
+def _is_text(dtype: Any) -> bool:
+    return pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
+
+
+def _categories(column: pd.Series) -> pd.Categorical:
+    """Text as categories of plain `object` text; empty where missing."""
+    text = ["" if missing else str(item) for item, missing in zip(column, column.isna(), strict=True)]
+    return pd.Categorical(np.array(text, dtype=object))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain, count
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,7 @@ __all__ = ["Motif", "default_motifs", "log_odds", "read_jaspar", "read_meme", "r
 WEIGHTS = Path(__file__).parent / "weights"
 PSEUDOCOUNT = 0.8
 DEFAULT_SITES = 20.0  # what MEME assumes where a file does not say how many sites a motif has
+MAX_ROUNDING = 0.05  # by which four probabilities in a file may miss 1
 
 _HOCOMOCO = re.compile(r"^(?P<tf>.+?)\.H\d+[A-Z]+\.")
 _MEME_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*(\S+)")
@@ -64,13 +66,16 @@ def log_odds(motif: Motif, *, background: np.ndarray, pseudocount: float = PSEUD
 
 
 def tf_names(motifs: Sequence[Motif]) -> list[str]:
-    """Name a column for each motif: its TF; where several motifs share a TF, the later ones get ``<TF>_<motif_id>``."""
-    seen: set[str] = set()
-    names = []
+    """Name a column for each motif: its TF; where several motifs share a TF, the later ones get ``<TF>_<motif_id>``.
+
+    Where that is the name of another column, a number follows.
+    """
+    names: dict[str, None] = {}
     for motif in motifs:
-        names.append(f"{motif.tf}_{motif.motif_id}" if motif.tf in seen else motif.tf)
-        seen.add(motif.tf)
-    return names
+        longer = f"{motif.tf}_{motif.motif_id}"
+        choices = chain((motif.tf, longer), (f"{longer}_{number}" for number in count(2)))
+        names[next(name for name in choices if name not in names)] = None
+    return list(names)
 
 
 @cache
@@ -122,7 +127,7 @@ def read_meme(path: str | os.PathLike[str]) -> list[Motif]:
         elif line.startswith("letter-probability matrix"):
             attributes = dict(_MEME_ATTRIBUTE.findall(line))
             probabilities = _meme_rows(path, lines, number, attributes.get("w"))
-            sites = float(attributes.get("nsites", 0)) or DEFAULT_SITES
+            sites = _meme_sites(path, number, attributes.get("nsites", "0"))
             motifs.append(Motif(_tf_of(name[1]), name[0], probabilities * sites))
     return _checked(path, motifs)
 
@@ -159,9 +164,10 @@ def _lines(path: Path) -> Iterator[_Line]:
 
 
 def _meme_rows(path: Path, lines: Iterator[_Line], header: int, width: str | None) -> np.ndarray:
-    """Read as many rows as the header promises; where it promises none, up to the first line that is not numbers."""
-    if width is None:
-        _refuse(path, f"the width 'w=' in line {header}; found none")
+    """Read as many rows of probabilities as the header promises."""
+    if width is None or not width.isdecimal() or int(width) == 0:
+        found = "none" if width is None else repr(width)
+        _refuse(path, f"the width 'w=' in line {header}, a whole number above 0; found {found}")
     rows = []
     for _ in range(int(width)):
         number, line = next(lines, (header, ""))
@@ -171,8 +177,18 @@ def _meme_rows(path: Path, lines: Iterator[_Line], header: int, width: str | Non
             _refuse(
                 path, f"4 columns (A C G T) in each of the {width} rows below line {header}; line {number} is {found}"
             )
+        if not ((row >= 0).all() and abs(row.sum() - 1) <= MAX_ROUNDING):
+            _refuse(path, f"probabilities of A, C, G and T that sum to 1; line {number} is {line[:40]!r}")
         rows.append(row)
     return np.array(rows)
+
+
+def _meme_sites(path: Path, header: int, text: str) -> float:
+    """Number of sites behind a matrix; 0 where the file does not know, and then what MEME assumes."""
+    sites = _numbers(text)
+    if sites is None or not 0 <= sites[0] < np.inf:
+        _refuse(path, f"a number of sites 'nsites=' of 0 or more in line {header}; found {text!r}")
+    return float(sites[0]) or DEFAULT_SITES
 
 
 def _jaspar_row(path: Path, line: _Line, base: str) -> np.ndarray:

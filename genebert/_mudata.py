@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from copy import deepcopy
+from operator import methodcaller
+from typing import Any, NamedTuple
 
 import mudata
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-__all__ = ["build", "keep", "put", "quiet", "writable"]
+__all__ = ["build", "keep", "put", "quiet", "taken", "writable"]
 
 REGION_AXIS = 0  # regions are observations in every modality
 
@@ -24,8 +28,13 @@ def build(modalities: Mapping[str, AnnData]) -> MuData:
 def put(mdata: MuData, **modalities: AnnData) -> None:
     """Add or replace modalities in place; `obs`, `obsm`, `obsp` and `uns` of `mdata` stay.
 
+    So do columns of `mdata.var` and entries of `mdata.varm`: a variable that a modality had before, under the same name,
+    keeps its values, and a new one has missing values. Entries of `mdata.varp` stay unless there are new variables, whose
+    pairs nobody knows. All of it is lost for modalities in which a name occurs twice.
+
     mudata refuses to update an object in which variables were removed and added at once, as when a TF matrix is
-    computed anew with other motifs, or when a TF and a label share a name. So the object is initialised anew.
+    computed anew with other motifs, or when a TF and a label share a name. So the object is initialised anew; when that
+    fails, `mdata` is as it was.
     """
     merged = {**mdata.mod, **modalities}
     names = mdata.obs_names
@@ -47,33 +56,100 @@ def keep(mdata: MuData, mask: np.ndarray) -> None:
 def writable(mdata: MuData, *, copy: bool) -> MuData:
     """Return what a verb writes to: a copy where asked for, else `mdata` itself.
 
-    A view is made an object of its own first, since `uns` and `obs` of a view are those of the whole.
+    A view is made an object of its own first, since `uns` and `obs` of a view are those of the whole. ``mdata.copy()``
+    would lose what is known of the variables of a view in which two modalities share a name.
     """
     if not (copy or mdata.is_view):
         return mdata
-    with quiet():
-        duplicate = mdata.copy()
-    if copy:
-        return duplicate
-    _become(mdata, duplicate.mod, like=duplicate)
-    return mdata
+    target = MuData.__new__(MuData) if copy else mdata
+    modalities = {name: modality.copy() for name, modality in mdata.mod.items()}
+    _become(target, modalities, like=mdata, mask=np.ones(mdata.n_obs, dtype=bool), uns=deepcopy(dict(mdata.uns)))
+    return target
 
 
 def _become(
-    mdata: MuData, modalities: Mapping[str, AnnData], *, like: MuData, mask: np.ndarray | slice = slice(None)
+    mdata: MuData,
+    modalities: Mapping[str, AnnData],
+    *,
+    like: MuData,
+    mask: np.ndarray | slice = slice(None),
+    uns: MutableMapping | None = None,
 ) -> None:
     """Initialise `mdata` anew with these modalities, and all else from `like` (which may be itself), where `mask`."""
     modalities = dict(modalities)
-    obs, uns = like.obs[mask].copy(), like.uns
-    obsm = {key: value[mask] for key, value in like.obsm.items() if key not in modalities}
-    obsp = {key: value[mask][:, mask] for key, value in like.obsp.items() if key not in modalities}
-    with quiet():
+    obs, uns = like.obs[mask].copy(), like.uns if uns is None else uns
+    own = methodcaller("copy") if like.is_view else lambda value: value  # parts of a view are tied to the whole
+    obsm = {key: own(value[mask]) for key, value in like.obsm.items() if key not in modalities}
+    obsp = {key: own(value[mask][:, mask]) for key, value in like.obsp.items() if key not in modalities}
+    variables = _variables(like)
+    before = dict(vars(mdata))
+    try:
+        with quiet():
+            vars(mdata).clear()
+            mdata.__init__(modalities, axis=REGION_AXIS)
+            mdata.obs = obs.loc[mdata.obs_names]
+        mdata.obsm.update(obsm)
+        mdata.obsp.update(obsp)
+        _restore_variables(mdata, variables)
+        mdata.uns = uns
+    except BaseException:
         vars(mdata).clear()
-        mdata.__init__(modalities, axis=REGION_AXIS)
-        mdata.obs = obs.loc[mdata.obs_names]
-    mdata.obsm.update(obsm)
-    mdata.obsp.update(obsp)
-    mdata.uns = uns
+        vars(mdata).update(before)
+        raise
+
+
+class _Variables(NamedTuple):
+    """What a MuData knows of its variables beside its modalities."""
+
+    table: pd.DataFrame
+    matrices: dict[str, Any]
+    pairs: dict[str, Any]
+    rows: dict[str, np.ndarray]
+    """Rows of the table that belong to each modality."""
+
+
+def _variables(mdata: MuData) -> _Variables:
+    own = methodcaller("copy") if mdata.is_view else lambda value: value
+    matrices = {key: own(value) for key, value in mdata.varm.items() if key not in mdata.mod}
+    pairs = {key: own(value) for key, value in mdata.varp.items()}
+    return _Variables(own(mdata.var), matrices, pairs, _rows(mdata))
+
+
+def _rows(mdata: MuData) -> dict[str, np.ndarray]:
+    return {name: np.flatnonzero(np.ravel(places) > 0) for name, places in mdata.varmap.items()}
+
+
+def _restore_variables(mdata: MuData, known: _Variables) -> None:
+    """Give variables what was `known` of those with the same name in the same modality."""
+    if known.table.shape[1] + len(known.matrices) + len(known.pairs) == 0:
+        return
+    source = np.full(mdata.n_vars, -1)
+    for name, rows in _rows(mdata).items():
+        earlier = known.rows.get(name, np.zeros(0, dtype=np.int64))
+        names = known.table.index[earlier]
+        if len(names) and names.is_unique:
+            place = names.get_indexer(mdata.var_names[rows])
+            source[rows] = np.where(place >= 0, earlier[place], -1)
+    columns = {key: taken(known.table[key], source, mdata.var_names) for key in known.table}
+    mdata.var = pd.DataFrame(columns, index=mdata.var_names)
+    for key, values in known.matrices.items():
+        mdata.varm[key] = taken(values, source, mdata.var_names)
+    if (source >= 0).all():
+        mdata.varp.update({key: values[source][:, source] for key, values in known.pairs.items()})
+
+
+def taken(values: Any, rows: np.ndarray, index: pd.Index) -> Any:
+    """Return `rows` of a column, table or array, missing where -1; `index` names the rows of a column or table."""
+    is_missing = rows < 0
+    if isinstance(values, (pd.Series, pd.DataFrame)):
+        # Without a type that can be missing, flags would become objects, which no file holds.
+        values = values.convert_dtypes(convert_string=False, convert_floating=False) if is_missing.any() else values
+        return values.set_axis(np.arange(len(values))).reindex(rows).set_axis(index)
+    found = values[rows]
+    if is_missing.any():
+        found = found.astype(np.result_type(found.dtype, np.float32))
+        found[is_missing] = np.nan
+    return found
 
 
 class quiet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int])
     Raises
     ------
     ValueError
-        When there is no region, a chromosome is missing, a start is negative, an end is not behind its start, or a name
+        When there is no region, a chromosome is missing or a fraction, a start is negative, an end is not behind its start, or a name
         occurs twice.
     """
     chrom = np.asarray(chrom, dtype=object)
@@ -65,7 +66,7 @@ def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int])
         raise ValueError(msg)
     table = pd.DataFrame(
         {
-            CHROM.key: pd.Categorical(chrom.astype(str)),
+            CHROM.key: pd.Categorical(_chromosome_names(chrom)),
             START.key: np.asarray(start, dtype=np.int64),
             END.key: np.asarray(end, dtype=np.int64),
         }
@@ -83,6 +84,15 @@ def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int])
         raise ValueError(msg)
     check_unique(table.index)
     return table
+
+
+def _chromosome_names(chrom: np.ndarray) -> np.ndarray:
+    """Turn chromosomes into text; 1.0 is what a table makes of chromosome 1 where others are missing."""
+    numbers = {name for name in set(chrom) if isinstance(name, Real)}
+    if fractions := sorted(number for number in numbers if number % 1 != 0):
+        msg = f"Expected names of chromosomes; found {listed(fractions)}. Is another column the one with chromosomes?"
+        raise ValueError(msg)
+    return np.array([str(int(name) if name in numbers else name) for name in chrom], dtype=object)
 
 
 def check_unique(names: pd.Index) -> None:

@@ -32,7 +32,8 @@ def check_range(
     bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not is_number or (low is not None and value < low) or (high is not None and value > high):
+    low_end, high_end = -np.inf if low is None else low, np.inf if high is None else high
+    if not is_number or not low_end <= value <= high_end:  # NaN is in no range
         kind = "an integer" if integer else "a number"
         msg = f"Expected `{name}` to be {kind} in {bounds}; found {value!r}."
         raise ValueError(msg)

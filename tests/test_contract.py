@@ -153,6 +153,19 @@ def test_record_survives_a_file(recorded, tmp_path, suffix):
     assert np.isnan(entry["history"]["value"][1])
 
 
+@pytest.mark.parametrize("dtype", [object, "string", pd.StringDtype("python", na_value=np.nan)])
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+def test_text_of_any_type_is_stored_and_missing_text_is_empty(empty, tmp_path, dtype, suffix):
+    table = pd.DataFrame({"metric": pd.Series(["loss", None, "gain"], dtype=dtype)})
+    _keys.record(empty, "pretrain", "mine", params={}, history=table)
+    gb.io.write(empty, tmp_path / f"x.{suffix}")
+    for found in (empty, gb.io.read(tmp_path / f"x.{suffix}")):
+        stored = _keys.load_record(found, "pretrain", "mine", filled_by="")["history"]["metric"]
+        assert stored.dtype == "category"
+        assert list(stored) == ["loss", "", "gain"]
+    assert table["metric"].isna().tolist() == [False, True, False]
+
+
 def test_missing_record_tells_what_is_there(recorded):
     with pytest.raises(KeyError, match=r"Found: .*mine.*\. Run gb\.tl\.pretrain first"):
         _keys.load_record(recorded, "pretrain", "other", filled_by="gb.tl.pretrain")

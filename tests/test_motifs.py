@@ -84,8 +84,17 @@ def test_jaspar(file, name):
         (MEME.replace("0.1 0.2 0.3 0.4", "0.1 0.2 0.3"), "4 columns .* line 11 is '0.1 0.2 0.3'"),
         (MEME.replace("0.1 0.2 0.3 0.4", "0.1 0.2 0.3 x"), "4 columns .* line 11"),
         (MEME.rstrip().rsplit("\n", 1)[0], "the end of the file"),
-        (MEME.replace("0.25 0.25 0.25 0.25\n", "nan 0 0 1\n"), "finite, non-negative counts.*AHR"),
-        (MEME.replace("1.0 0.0 0.0 0.0", "1.0 -1 0.0 0.0"), "finite, non-negative counts.*MA1.1"),
+        (MEME.replace("0.25 0.25 0.25 0.25\n", "nan 0 0 1\n"), "probabilities .* sum to 1; line 16 is 'nan 0 0 1'"),
+        (MEME.replace("1.0 0.0 0.0 0.0", "1.0 -1 0.5 0.5"), "probabilities .* sum to 1; line 10"),
+        (MEME.replace("0.1 0.2 0.3 0.4", "1 2 3 4"), "probabilities .* sum to 1; line 11 is '1 2 3 4'"),
+        (MEME.replace("0.1 0.2 0.3 0.4", "0 0 0 0"), "probabilities .* sum to 1; line 11"),
+        (MEME.replace("w= 2", "w= x"), "'w=' in line 9, a whole number above 0; found 'x'"),
+        (MEME.replace("w= 2", "w= -2"), "'w=' in line 9, a whole number above 0; found '-2'"),
+        (MEME.replace("w= 2", "w= 0"), "'w=' in line 9, a whole number above 0; found '0'"),
+        (MEME.replace("nsites= 10", "nsites= many"), "'nsites=' of 0 or more in line 9; found 'many'"),
+        (MEME.replace("nsites= 10", "nsites= -1"), "'nsites=' of 0 or more in line 9; found '-1'"),
+        (JASPAR.replace("1 2\n", "nan 2\n"), "finite, non-negative counts.*MA2.1"),
+        (JASPAR.replace("1 2\n", "-1 2\n"), "finite, non-negative counts.*MA2.1"),
         (MEME.replace("AHR.H12CORE.0.P.B", "MA1.1"), "different identifiers; repeated: MA1.1"),
         (MEME.replace("MOTIF MA1.1 GATA1", "MOTIF"), "an identifier behind MOTIF in line 8"),
         (MEME.replace(" w= 2", ""), "the width 'w=' in line 9"),
@@ -121,6 +130,17 @@ def test_shared_tf_gets_the_identifier():
     motifs = [Motif("RORA", motif_id, np.ones((1, 4))) for motif_id in ("MA1.1", "MA2.1")]
     assert tf_names(motifs) == ["RORA", "RORA_MA2.1"]
     assert tf_names(motifs[:1]) == ["RORA"]
+
+
+def test_names_of_columns_are_unique_whatever_the_motifs_are_called():
+    names = [("A", "m1"), ("A_m2", "m3"), ("A", "m2"), ("A_m2_2", "m4"), ("A", "m2")]
+    motifs = [Motif(tf, motif_id, np.ones((1, 4))) for tf, motif_id in names]
+    assert tf_names(motifs) == ["A", "A_m2", "A_m2_2", "A_m2_2_m4", "A_m2_3"]
+
+
+def test_rounded_probabilities_are_read(file):
+    (motif,) = read_meme(file(MEME.partition("MOTIF AHR")[0].replace("0.1 0.2 0.3 0.4", "0.33 0.33 0.33 0")))
+    np.testing.assert_allclose(motif.counts[1], [3.3, 3.3, 3.3, 0])
 
 
 def test_log_odds_in_closed_form():

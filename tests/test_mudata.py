@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from mudata import MuData
 
+import genebert as gb
 from genebert import _mudata
 from genebert._keys import ATAC, EMBEDDING, LABEL, SEQ, TF
 
@@ -71,3 +73,108 @@ def test_subsets_and_permutations_stay_aligned(mdata, names, order):
     assert EMBEDDING.get(part)[:, 0].tolist() == [2 * place for place in order]
     _mudata.put(part, **{LABEL: modality(names[order], ["x"])})
     assert EMBEDDING.get(part)[:, 0].tolist() == [2 * place for place in order]
+
+
+@pytest.fixture
+def annotated(mdata, names):
+    """With columns and matrices of the variables; B is a cell type and a TF."""
+    _mudata.put(mdata, **{TF: modality(names, ["SPI1", "B"])})
+    mdata.var["own"] = ["cell B", "cell T", "TF SPI1", "TF B"]
+    mdata.var["flag"] = [True, False, True, False]
+    mdata.var["rank"] = np.arange(4)
+    mdata.varm["loading"] = np.arange(8).reshape(4, 2)
+    mdata.varm["table"] = pd.DataFrame({"x": np.arange(4)}, index=mdata.var_names)
+    mdata.varp["similar"] = np.arange(16).reshape(4, 4)
+    return mdata
+
+
+def test_put_keeps_what_is_known_of_variables(annotated, names):
+    _mudata.put(annotated, **{LABEL: AnnData(obs=pd.DataFrame(index=names))})
+    assert list(annotated.var["own"]) == ["cell B", "cell T", "TF SPI1", "TF B"]
+    assert annotated.var["flag"].dtype == bool
+    assert annotated.varm["loading"].dtype.kind == "i"
+    assert annotated.varp["similar"][2].tolist() == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+def test_put_matches_variables_by_modality_and_name(annotated, names, tmp_path, suffix):
+    _mudata.put(annotated, **{TF: modality(names, ["B", "GATA1"])})
+    path = tmp_path / f"a.{suffix}"
+    gb.io.write(annotated, path)
+    for found in (annotated, gb.io.read(path)):
+        assert found.var["own"].astype(object).fillna("none").tolist() == ["cell B", "cell T", "TF B", "none"]
+        assert found.var["flag"].isna().tolist() == [False, False, False, True]
+        assert found.var["rank"][:3].tolist() == [0, 1, 3]
+        np.testing.assert_array_equal(found.varm["loading"][:, 0], [0, 2, 6, np.nan])
+        assert found.varm["table"]["x"].isna().tolist() == [False, False, False, True]
+        assert "similar" not in found.varp  # nobody knows the pairs of GATA1
+
+
+def test_removed_variables_leave_the_pairs_of_the_others(annotated, names):
+    _mudata.put(annotated, **{TF: modality(names, ["B"])})
+    assert annotated.varp["similar"].tolist() == [[0, 1, 3], [4, 5, 7], [12, 13, 15]]
+
+
+def test_keep_and_views_keep_what_is_known_of_variables(annotated):
+    view = annotated[3:]
+    copies = [_mudata.writable(view, copy=True), _mudata.writable(annotated, copy=True)[3:]]
+    _mudata.writable(view, copy=False)
+    assert not view.is_view
+    _mudata.keep(annotated, np.arange(N_REGIONS) > 2)
+    for found in (view, annotated, *copies):
+        assert found.n_obs == 3
+        assert list(found.var["own"]) == ["cell B", "cell T", "TF SPI1", "TF B"]
+        assert found.varm["loading"].shape == (4, 2)
+
+
+def test_names_that_occur_twice_lose_what_was_known(annotated, names):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twice = modality(names, ["X", "X"])
+        _mudata.put(annotated, **{TF: twice})
+        annotated.var["own"] = list("abcd")
+        _mudata.put(annotated, **{LABEL: modality(names, ["y"])})
+    assert annotated.var["own"].isna().tolist() == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("step", ["__init__", "_restore_variables"])
+def test_put_is_all_or_nothing(annotated, names, monkeypatch, step):
+    def fail(*args, **kwargs):
+        raise MemoryError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((MuData, step) if step == "__init__" else (_mudata, step)), fail)
+        with pytest.raises(MemoryError, match="no memory"):
+            _mudata.put(annotated, **{LABEL: modality(names, ["x"])})
+    assert list(annotated.mod) == [SEQ, ATAC, TF]
+    assert list(annotated.obs["leiden"]) == list("aabbcc")
+    assert annotated.var["rank"].tolist() == [0, 1, 2, 3]
+    assert EMBEDDING.get(annotated).shape == (N_REGIONS, 2)
+    assert annotated[:2].copy().shape == (2, 4)
+
+
+@pytest.mark.parametrize("is_view", [False, True])
+def test_a_copy_shares_nothing(annotated, is_view):
+    annotated.obsm["table"] = pd.DataFrame({"x": np.arange(N_REGIONS)}, index=annotated.obs_names)
+    annotated.uns["deep"] = {"list": [1]}
+    annotated.var["own"] = 1.0
+    whole = annotated.copy()
+    found = _mudata.writable(annotated[:4] if is_view else annotated, copy=True)
+    EMBEDDING.get(found)[:] = -1
+    found[TF].X[:] = -1
+    found.obsp["distances"][:] = -1
+    found.varm["loading"][:] = -1
+    found.varp["similar"][:] = -1
+    found.obsm["table"]["x"] = found.varm["table"]["x"] = -1
+    found.obs["leiden"] = found.var["own"] = -1
+    found.uns["deep"]["list"].append(2)
+    assert (EMBEDDING.get(annotated) >= 0).all()
+    assert (annotated[TF].X >= 0).all()
+    assert (annotated.obsp["distances"] >= 0).all()
+    assert (annotated.varm["loading"] >= 0).all()
+    assert (annotated.varp["similar"] >= 0).all()
+    pd.testing.assert_frame_equal(annotated.obsm["table"], whole.obsm["table"])
+    pd.testing.assert_frame_equal(annotated.varm["table"], whole.varm["table"])
+    pd.testing.assert_frame_equal(annotated.obs, whole.obs)
+    pd.testing.assert_frame_equal(annotated.var, whole.var)
+    assert annotated.uns["deep"] == {"list": [1]}

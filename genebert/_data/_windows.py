@@ -57,18 +57,20 @@ def open_windows(mdata: Any, *, cell_types: list[str] | None, allowed: np.ndarra
     return Windows(np.concatenate(tables), np.concatenate(types))
 
 
-def context_windows(mdata: Any, *, cell_type: str | None, window_size: int) -> np.ndarray:
+def context_windows(mdata: Any, *, cell_type: str | None, window_size: int) -> list[np.ndarray]:
     """Put every region into one window: neighbours that are open in `cell_type` together, all others alone.
 
     The windows follow from the coordinates only, so that the order of the regions changes nothing.
+
+    Returns
+    -------
+    Tables of rows: windows of neighbours int64 ``(windows, window_size)``, and windows of one ``(windows, 1)``.
     """
     rows = np.arange(mdata.n_obs)
     if cell_type is None:
-        return rows[:, None]
+        return [rows[:, None]]
     is_open = open_in(mdata, cell_type)
-    alone = np.full(((~is_open).sum(), window_size), -1)
-    alone[:, 0] = rows[~is_open]
-    return np.concatenate([_cut(mdata, rows[is_open], window_size), alone])
+    return [_cut(mdata, rows[is_open], window_size), rows[~is_open, None]]
 
 
 def _cut(mdata: Any, rows: np.ndarray, window_size: int) -> np.ndarray:

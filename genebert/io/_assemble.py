@@ -62,8 +62,10 @@ def assemble(
 
     Raises
     ------
+    TypeError
+        When `regions`, `tf`, `accessibility` or `labels` is no DataFrame.
     ValueError
-        When no table is given, indexes differ, regions are malformed or repeated, or values are impossible.
+        When no table is given or one has no columns, indexes differ, regions are malformed or repeated, or values are impossible.
 
     Examples
     --------
@@ -79,8 +81,9 @@ def assemble(
                task    tf cell_type
     SPI1|B  tf_binding  SPI1         B
     """
-    series = _as_series(sequences, regions)
-    tables = {"sequences": series, "tf": tf, "accessibility": accessibility, "labels": labels}
+    frames = {"tf": tf, "accessibility": accessibility, "labels": labels}
+    _check_frames({"regions": regions, **frames})
+    tables = {"sequences": _as_series(sequences, regions), **frames}
     tables = {name: table for name, table in tables.items() if table is not None}
     if regions is None and not tables:
         msg = "Expected at least one table; found none. Give `regions` or `sequences`."
@@ -120,6 +123,20 @@ def bare_names(index: pd.Index) -> pd.DataFrame:
         raise ValueError(msg)
     check_unique(index)
     return pd.DataFrame(index=index.astype(str).astype(object))
+
+
+def _check_frames(frames: dict[str, pd.DataFrame | None]) -> None:
+    """Raise unless each that was given is a DataFrame; all but `regions`, whose index may say it all, with columns."""
+    for name, frame in frames.items():
+        if frame is None:
+            continue
+        if not isinstance(frame, pd.DataFrame):
+            advice = "Give it as .to_frame(name)." if isinstance(frame, pd.Series) else "Give one row per region."
+            msg = f"Expected `{name}` to be a DataFrame; found a {type(frame).__name__}. {advice}"
+            raise TypeError(msg)
+        if name != "regions" and frame.shape[1] == 0:
+            msg = f"Expected at least one column in `{name}`; found none. Leave `{name}` out, or check the filter before this."
+            raise ValueError(msg)
 
 
 def _as_series(sequences: pd.Series | Sequence[str] | None, regions: pd.DataFrame | None) -> pd.Series | None:

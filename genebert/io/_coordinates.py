@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from genebert._keys import CHROM, END, START
 from genebert._regions import is_region_name, parse_names, region_table
 from genebert._validate import listed
 
-__all__ = ["peak_mask", "region_names", "regions_are_obs", "regions_of"]
+__all__ = ["check_anndata", "peak_mask", "region_names", "regions_are_obs", "regions_of"]
 
 CHROM_COLUMNS = (CHROM.key, "chromosome", "seqnames", "seqname", "chr", "Chromosome")
 START_COLUMNS = (START.key, "chromStart", "Start")
@@ -21,6 +22,15 @@ INTERVAL_COLUMN = "interval"  # 10x
 FEATURE_COLUMN = "feature_types"  # 10x
 PEAK_FEATURES = frozenset({"peaks", "peak", "atac"})
 N_NAMES_LOOKED_AT = 1000
+
+
+def check_anndata(adata: AnnData) -> None:
+    """Raise unless it is an AnnData."""
+    if not isinstance(adata, AnnData):
+        is_mudata = isinstance(adata, MuData)
+        remedy = "Give one of its modalities: mdata['atac']." if is_mudata else "Make one: anndata.AnnData(...)."
+        msg = f"Expected `adata` to be an AnnData; found a {type(adata).__name__}. {remedy}"
+        raise TypeError(msg)
 
 
 def regions_of(frame: pd.DataFrame) -> pd.DataFrame:

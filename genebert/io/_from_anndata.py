@@ -14,7 +14,7 @@ from genebert import _mudata
 from genebert._keys import ACCESSIBILITY, COUNTS, N_CELLS, N_REPLICATES, START, record
 from genebert._logging import info
 from genebert._validate import check_columns, listed
-from genebert.io._coordinates import peak_mask, regions_are_obs, regions_of
+from genebert.io._coordinates import check_anndata, peak_mask, regions_are_obs, regions_of
 from genebert.io._modalities import accessibility_modality, seq_modality, unique_index
 from genebert.io._pool import mean_log_cpm, pool
 
@@ -56,6 +56,8 @@ def from_anndata(
 
     Raises
     ------
+    TypeError
+        When `adata` is no AnnData.
     ValueError
         When no regions are found, or they are malformed or repeated; when `groupby`, `replicate` or `layer` is
         missing, or `groupby` has one level; when a value is negative or infinite.
@@ -72,6 +74,7 @@ def from_anndata(
     chr1:100-300  3.0  0.0
     chr2:50-250   1.0  4.0
     """
+    check_anndata(adata)
     if 0 in adata.shape:
         msg = f"Expected at least one cell and one peak; found {adata.n_obs} x {adata.n_vars}. Check the filter before this."
         raise ValueError(msg)

@@ -13,7 +13,8 @@ from genebert.io._modalities import check_accessibility
 
 __all__ = ["mean_log_cpm", "pool"]
 
-CHUNK = 20_000  # cells read at once from a file in backed mode
+CHUNK = 20_000  # cells read or copied at once
+BLOCK = 2**16  # values checked at once: what a check allocates stays in the cache
 
 
 def pool(matrix: Any, groups: np.ndarray, *, n_groups: int, keep: np.ndarray) -> sparse.csr_matrix:
@@ -36,11 +37,11 @@ def pool(matrix: Any, groups: np.ndarray, *, n_groups: int, keep: np.ndarray) ->
     """
     sums = sparse.csr_matrix((n_groups, int(keep.sum())), dtype=np.float32)
     n_missing, is_whole = 0, True
-    for start, chunk in _chunks(matrix):
+    for start, chunk in _chunks(matrix, in_part=not keep.all()):
         rows = chunk if keep.all() else chunk[:, keep]
-        rows, n = _checked(rows)
+        rows, n, are_whole = _checked(rows)
         n_missing += n
-        is_whole &= not ((rows.data if sparse.issparse(rows) else rows) % 1).any()
+        is_whole &= are_whole
         sums = sums + sparse.csr_matrix(_indicator(groups[start : start + rows.shape[0]], n_groups) @ rows)
     if n_missing:
         info(f"accessibility: {n_missing} values are NaN (not measured), left out of the sums")
@@ -85,8 +86,13 @@ def _indicator(groups: np.ndarray, n_groups: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, (groups[cells], cells)), shape=(n_groups, len(groups)))
 
 
-def _chunks(matrix: Any) -> Iterator[tuple[int, Any]]:
-    if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
+def _chunks(matrix: Any, *, in_part: bool) -> Iterator[tuple[int, Any]]:
+    """Cut into rows, so that no copy is larger than `CHUNK` of them.
+
+    A CSR in memory of which all columns are wanted is not copied at all, and one product is faster than the sum of many;
+    other sparse formats have no rows to cut.
+    """
+    if sparse.issparse(matrix) and not (in_part and matrix.format == "csr"):
         yield 0, matrix
         return
     for start in range(0, matrix.shape[0], CHUNK):
@@ -94,13 +100,20 @@ def _chunks(matrix: Any) -> Iterator[tuple[int, Any]]:
         yield start, chunk.compute() if hasattr(chunk, "compute") else chunk
 
 
-def _checked(rows: Any) -> tuple[Any, int]:
-    """Refuse impossible values; put 0 for NaN, on a copy, and count them."""
+def _checked(rows: Any) -> tuple[Any, int, bool]:
+    """Refuse impossible values; put 0 for NaN, on a copy. With it, how many there were and whether all are whole."""
     values = rows.data if sparse.issparse(rows) else rows
-    check_accessibility(values)
-    missing = np.isnan(values)
-    if not missing.any():
-        return rows, 0
-    rows = rows.copy()
-    (rows.data if sparse.issparse(rows) else rows)[missing] = 0
-    return rows, int(missing.sum())
+    n_missing, is_whole = 0, True
+    step = max(1, BLOCK // max(1, values[:1].size))
+    for start in range(0, len(values), step):
+        block = values[start : start + step]
+        if not (block.min(initial=0) >= 0 and block.max(initial=0) < np.inf):  # also where there is a NaN
+            check_accessibility(block)
+            block = block[~np.isnan(block)]
+            n_missing += values[start : start + step].size - block.size
+        is_whole = is_whole and bool((np.rint(block) == block).all())
+    if n_missing:
+        rows = rows.copy()
+        values = rows.data if sparse.issparse(rows) else rows
+        np.nan_to_num(values, copy=False, nan=0)
+    return rows, n_missing, is_whole

@@ -35,7 +35,7 @@ def read_sequences(
     Parameters
     ----------
     path
-        The file. One that begins with ``>`` is a FASTA, any other a table with a header.
+        The file. One whose first line that is not blank begins with ``>`` is a FASTA, any other a table with a header.
     sequence_column
         Column with the sequences of a table.
     label_columns
@@ -73,9 +73,7 @@ def read_sequences(
     seq1      5  0.8
     """
     path = Path(path)
-    with open_text(path) as handle:
-        is_fasta = handle.read(1) == ">"
-    if is_fasta:
+    if _is_fasta(path):
         table, label_columns = _read_fasta(path, sequence_column), []
     else:
         table = _read_table(path, name_column)
@@ -88,10 +86,17 @@ def read_sequences(
     return align(table.index, obs, tables, task=task, missing_values=missing_values)
 
 
+def _is_fasta(path: Path) -> bool:
+    with open_text(path) as handle:
+        return next((line for line in handle if line.strip()), "").startswith(">")
+
+
 def _read_fasta(path: Path, column: str) -> pd.DataFrame:
     names, parts = [], []
     with open_text(path) as handle:
         for number, line in enumerate(handle, start=1):
+            if not line.strip():
+                continue
             if not line.startswith(">"):
                 parts[-1].append(line.strip())
                 continue

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from genebert import _mudata
 from genebert._keys import CHROM, END, START
 from genebert._logging import info
 from genebert._validate import listed
-from genebert.io._coordinates import region_names, regions_are_obs
+from genebert.io._coordinates import check_anndata, region_names, regions_are_obs
 
 __all__ = ["to_anndata"]
 
 
 def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = None) -> AnnData:
-    """Copy an AnnData of peaks and add what is known about its regions.
+    """Make an AnnData of peaks with what is known about its regions.
 
     Peaks are matched by their coordinates, however their names are spelt. What genebert left out is NaN or missing.
+    Columns and entries that have the same name already are replaced in the result, and the log says which.
+
+    The result shares the memory of its matrices (`.X`, `.layers`, `.raw`, and arrays in `.obsm`, `.varm`, `.obsp` and
+    `.varp`) with `adata`, since cells x peaks may fill half of what there is; its tables are its own. Before you change
+    numbers of a matrix in place, take ``result.copy()``.
 
     Parameters
     ----------
@@ -28,13 +35,13 @@ def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = No
         The MuData with results.
     adata
         Cells x peaks (or regions x cell types): the object that was given to :func:`genebert.io.from_anndata`. It is
-        not changed.
+        not changed. A view is copied, and one in backed mode is read into memory.
     keys
         What to take: keys of ``mdata.obsm``, columns of ``mdata["seq"].obs`` or of ``mdata.obs``. None = all of them.
 
     Returns
     -------
-    A copy of `adata` with
+    An AnnData like `adata` with
 
     - `.varm`: embeddings and probabilities, float32 ``(peaks, dim)``.
     - `.var`: columns such as ``gc``, ``width``, ``region_split``, ``leiden``.
@@ -45,6 +52,8 @@ def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = No
     ------
     KeyError
         When one of `keys` is not there.
+    TypeError
+        When `adata` is no AnnData.
     ValueError
         When no peak is a region of `mdata`.
 
@@ -60,19 +69,36 @@ def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = No
     chr1-0-9       0
     chr1-9-20      1
     """
-    matrices, columns = _matrices(mdata), _columns(mdata)
-    matrices, columns = _chosen(matrices, columns, keys)
+    check_anndata(adata)
+    matrices, columns = _chosen(_matrices(mdata), _columns(mdata), keys)
     in_obs = regions_are_obs(adata)
     names = region_names(adata.obs if in_obs else adata.var)
     rows = mdata.obs_names.get_indexer(names)
     _report(rows, names, n_regions=mdata.n_obs)
-    result = adata.to_memory() if adata.isbacked else adata.copy()
+    result = _shared(adata)
     axis_table, axis_matrices = (result.obs, result.obsm) if in_obs else (result.var, result.varm)
+    if replaced := [key for key in columns if key in axis_table] + [key for key in matrices if key in axis_matrices]:
+        info(f"replaced in the result, since `adata` has the same name already: {listed(replaced, most=20)}")
     for key, values in columns.items():
-        axis_table[key] = _taken(values, rows, axis_table.index)
+        axis_table[key] = _mudata.taken(values, rows, axis_table.index)
     for key, values in matrices.items():
-        axis_matrices[key] = _taken(values, rows, axis_table.index)
+        axis_matrices[key] = _mudata.taken(values, rows, axis_table.index)
     return result
+
+
+def _shared(adata: AnnData) -> AnnData:
+    """Another AnnData with the same matrices, and tables of its own."""
+    if adata.isbacked:
+        return adata.to_memory()
+    if adata.is_view:
+        return adata.copy()
+    stores = {
+        name: {key: values.copy() if isinstance(values, pd.DataFrame) else values for key, values in store.items()}
+        for name in ("layers", "obsm", "varm", "obsp", "varp")
+        for store in [getattr(adata, name)]
+    }
+    tables = {"obs": adata.obs.copy(), "var": adata.var.copy(), "uns": deepcopy(dict(adata.uns))}
+    return AnnData(adata.X, **tables, **stores, raw=adata.raw)
 
 
 def _matrices(mdata: MuData) -> dict[str, np.ndarray | pd.DataFrame]:
@@ -111,15 +137,3 @@ def _report(rows: np.ndarray, names: pd.Index, *, n_regions: int) -> None:
         raise ValueError(msg)
     if n_matched < len(names):
         info(f"{n_matched} of {len(names)} peaks are among the {n_regions} regions; the others are missing (NaN)")
-
-
-def _taken(values: np.ndarray | pd.Series | pd.DataFrame, rows: np.ndarray, index: pd.Index):
-    """Rows of an array or table at `rows`; missing where -1."""
-    if isinstance(values, (pd.Series, pd.DataFrame)):
-        numbered = values.set_axis(np.arange(len(values)))
-        return numbered.reindex(rows).set_axis(index)
-    taken = np.asarray(values)[rows]
-    if (rows < 0).any():
-        taken = taken.astype(np.result_type(taken.dtype, np.float32))
-        taken[rows < 0] = np.nan
-    return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
     """Write to ``.h5mu`` or ``.zarr``, as the suffix says.
 
     The file is written under another name in the same folder and then renamed, so that a run that is killed or a full
-    disk leaves the old file as it was. The version of the layout is stored in ``uns``.
+    disk leaves the old file as it was. The version of the layout is stored in ``uns`` of the file.
 
     Parameters
     ----------
@@ -48,16 +49,24 @@ def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     check_literal(path.suffix, SUFFIXES, name="path (its suffix)")
-    mdata.uns.setdefault(UNS, {})[SCHEMA_KEY] = SCHEMA_VERSION
+    stamped = _stamped(mdata)
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         written = staging / path.name
         with _mudata.quiet():
-            (mdata.write_h5mu if path.suffix == ".h5mu" else mdata.write_zarr)(written)
+            (stamped.write_h5mu if path.suffix == ".h5mu" else stamped.write_zarr)(written)
         _swap(written, path, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _stamped(mdata: MuData) -> MuData:
+    """Return the same data with the version of the layout in an `uns` of its own."""
+    with _mudata.quiet():
+        stamped = mdata.copy() if mdata.is_view else copy.copy(mdata)
+    stamped.uns = {**mdata.uns, UNS: {**mdata.uns.get(UNS, {}), SCHEMA_KEY: SCHEMA_VERSION}}
+    return stamped
 
 
 def _swap(written: Path, path: Path, staging: Path) -> None:

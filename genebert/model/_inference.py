@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ _TELL_AFTER = 30.0  # seconds
 def embed_windows(
     network: GeneBERTNetwork,
     source: RegionSource,
-    windows: np.ndarray,
+    windows: list[np.ndarray],
     *,
     weight: np.ndarray | None,
     strands: Strands,
@@ -37,7 +38,7 @@ def embed_windows(
     source
         Codes and scores; the half of the embedding of a modality that is absent is zero.
     windows
-        Rows of each window ``(windows, window_size)``, -1 for none; every region in one window.
+        Tables of rows ``(windows, window_size)``, -1 for none; every region in one window of one table.
     weight
         What the cell type puts on the matrix, as `cell_type_weight` reads it.
     strands
@@ -50,25 +51,29 @@ def embed_windows(
     float32 ``(regions, n_latent)``.
     """
     embedding = np.zeros((source.n_regions, network.config.n_latent), dtype=np.float32)
-    step = max(1, batch_size // windows.shape[1])
     start = told = time.monotonic()
     done = 0
-    for first in range(0, len(windows), step):
-        table = windows[first : first + step]
-        rows = table[table >= 0]
+    for batch in _batches(windows, batch_size):
+        rows = batch[batch >= 0]
         sequence = _sequences(network, source, rows, strands=strands) if source.has_codes else None
-        region = _regions(network, source, table, weight=weight) if source.has_scores else None
+        region = _regions(network, source, batch, weight=weight) if source.has_scores else None
         embedding[rows] = network.fuse(sequence, region).cpu().numpy()
         done += len(rows)
         if time.monotonic() - told > _TELL_AFTER:
             told = time.monotonic()
             speed = done / (told - start)
-            info(
-                f"embedding: {done:,} of {source.n_regions:,} regions | {speed:,.0f} regions/s | {(source.n_regions - done) / speed:.0f} s left"
-            )
+            left = (source.n_regions - done) / speed
+            info(f"embedding: {done:,} of {source.n_regions:,} regions | {speed:,.0f} regions/s | {left:.0f} s left")
     seconds = max(time.monotonic() - start, 1e-9)
     info(f"embedded {done:,} regions on {network.device} | {done / seconds:,.0f} regions/s")
     return embedding
+
+
+def _batches(windows: list[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
+    for table in windows:
+        step = max(1, batch_size // table.shape[1])
+        for first in range(0, len(table), step):
+            yield table[first : first + step]
 
 
 def _sequences(network: GeneBERTNetwork, source: RegionSource, rows: np.ndarray, *, strands: Strands) -> torch.Tensor:

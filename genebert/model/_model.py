@@ -19,10 +19,12 @@ from scvi.train import TrainRunner
 from genebert import _keys
 from genebert._data import RegionSource, TFWeight, context_weight, context_windows
 from genebert._validate import check_literal, check_range
+from genebert.model._evaluation import score_objectives
 from genebert.model._inference import Strands, embed_windows
 from genebert.model._plan import PretrainingPlan, Progress, quiet_training
-from genebert.model._pretrained import fingerprint, read_weights, write_weights
-from genebert.model._training import objective_weights, order_tfs, prepare, score_objectives, set_filters
+from genebert.model._pretrained import fingerprint, load_state, read_weights, write_weights
+from genebert.model._scan import check_scan
+from genebert.model._training import check_training, order_tfs, prepare, set_filters
 from genebert.nn import GeneBERTConfig, GeneBERTNetwork
 
 __all__ = ["GeneBERT"]
@@ -37,10 +39,8 @@ class GeneBERT(BaseModelClass):
     ----------
     mdata
         Registered with `setup_mudata`. None for a model that is loaded.
-    preset
-        ``"mini"``, ``"base"``, ``"paper"`` or ``"tiny"``, see `genebert.nn.PRESETS`.
-    config
-        A config of your own; takes the place of `preset`.
+    preset, config
+        ``"mini"``, ``"base"``, ``"paper"`` or ``"tiny"``, see `genebert.nn.PRESETS`; or a config of your own.
     tfs
         TFs of the matrix in the order of the model; default: those of `mdata`, ordered so that neighbours score alike.
     seed
@@ -69,19 +69,19 @@ class GeneBERT(BaseModelClass):
             raise ValueError(msg)
         # scvi-tools wants data or a registry of them; weights that were loaded have neither.
         super().__init__(mdata, registry=None if mdata is not None else {"field_registries": {}})
-        is_new = tfs is None
-        self.tfs = order_tfs(mdata) if is_new else [str(tf) for tf in tfs]
+        self.tfs = order_tfs(mdata) if tfs is None else [str(tf) for tf in tfs]
         config = config or GeneBERTConfig.preset(preset, n_tfs=len(self.tfs))
+        if config.n_tfs != len(self.tfs):
+            raise ValueError(f"Expected a config for the {len(self.tfs)} TFs of the model; found n_tfs={config.n_tfs}.")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.module = GeneBERTNetwork(config)
-        if is_new:
+        if mdata is not None:
             set_filters(self.module, mdata, tfs=self.tfs)
         self.module.eval()
+        # On what and how the model was trained; one row per measurement, see `genebert.get.history`.
         self.training_record: dict[str, Any] = {}
-        """On what and how the model was trained: chromosomes, cell types, parameters."""
         self.pretraining_history = pd.DataFrame(columns=list(_keys.HISTORY_COLUMNS))
-        """One row per measurement, see `genebert.get.history`."""
         self._model_summary_string = f"GeneBERT with {len(self.tfs)} TFs, {config.n_latent} latent dimensions"
         self.init_params_ = self._get_init_params(locals())
 
@@ -151,19 +151,21 @@ class GeneBERT(BaseModelClass):
         accelerator, devices, **trainer_kwargs
             To scvi-tools' ``Trainer``.
         """
-        mdata = self.adata if mdata is None else mdata
-        check_literal(tf_weight, TFWeight, name="tf_weight")
-        check_range(max_epochs, name="max_epochs", low=1, integer=True)
-        check_range(batch_size, name="batch_size", low=2, integer=True)
-        weights = objective_weights(objectives)
+        mdata = self._resolve(mdata)
+        cell_types, weights = check_training(
+            mdata, cell_types=cell_types, tf_weight=tf_weight, max_epochs=max_epochs, batch_size=batch_size,
+            objectives=objectives,
+        )  # fmt: skip
         data = prepare(
-            self.module, mdata, tfs=self.tfs, cell_types=cell_types, tf_weight=tf_weight, batch_size=batch_size, seed=seed
+            self.module, mdata, tfs=self.tfs, cell_types=cell_types, tf_weight=tf_weight, batch_size=batch_size,
+            seed=seed, is_new=not self.is_trained_,
         )  # fmt: skip
         plan = PretrainingPlan(
             self.module, weights=weights, lr=lr, weight_decay=weight_decay, warmup=warmup, seed=seed, chance=data.chance
         )
         defaults = {"enable_progress_bar": False, "gradient_clip_val": 1.0, "check_val_every_n_epoch": 1}
         self.module.train()
+        self.history_ = None  # scvi-tools would append to that of an earlier run
         callbacks = [Progress(), *trainer_kwargs.pop("callbacks", [])]
         with quiet_training():
             TrainRunner(
@@ -205,7 +207,8 @@ class GeneBERT(BaseModelClass):
         -------
         float32 ``(regions, n_latent)``: sequence half, then region half, each of mean 0 and variance 1 per region.
         """
-        mdata = self.adata if mdata is None else mdata
+        mdata = self._resolve(mdata)
+        check_scan(mdata, self.training_record.get("scan"))
         check_literal(tf_weight, TFWeight, name="tf_weight")
         check_literal(strands, Strands, name="strands")
         check_range(batch_size, name="batch_size", low=1, integer=True)
@@ -242,12 +245,7 @@ class GeneBERT(BaseModelClass):
         One row per objective and metric: value, chance, 95 % bootstrap interval over regions (low, high), regions.
         Masked genome modelling counts k-mers without a visible base; chance is the entropy of the training k-mers.
         """
-        mdata = self.adata if mdata is None else mdata
-        if regions is None:
-            regions = np.asarray(_keys.REGION_SPLIT.get(mdata) == "test")
-        if not self.training_record:
-            msg = "Expected a model that was trained; this one was not. Run `model.train()` or gb.tl.pretrain(mdata)."
-            raise ValueError(msg)
+        mdata = self._resolve(mdata)
         return score_objectives(
             self.module, mdata, tfs=self.tfs, regions=regions, cell_types=cell_types, batch_size=batch_size, seed=seed,
             record=self.training_record,
@@ -258,10 +256,8 @@ class GeneBERT(BaseModelClass):
 
         Parameters
         ----------
-        dir_path
-            The folder.
-        overwrite
-            Replace a model that is there.
+        dir_path, overwrite
+            The folder; whether to replace a model that is there.
         half_precision
             Store 16-bit floats.
         """
@@ -286,7 +282,7 @@ class GeneBERT(BaseModelClass):
         if mdata is not None:
             cls.setup_mudata(mdata)
         model = cls(mdata, config=config, tfs=description["tfs"])
-        model.module.load_state_dict(state)
+        load_state(model.module, state, directory=Path(dir_path))
         model.training_record = copy.deepcopy(description["training"])
         model.is_trained_ = True
         best = "cuda" if torch.cuda.is_available() else "cpu"
@@ -295,5 +291,10 @@ class GeneBERT(BaseModelClass):
 
     @property
     def digest(self) -> str:
-        """Short fingerprint of the weights, as it is noted beside every result."""
-        return fingerprint(self.module.state_dict())[:12]
+        """Short fingerprint of the weights at 16 bits, as it is noted beside every result; saving does not change it."""
+        return fingerprint({name: tensor.half() for name, tensor in self.module.state_dict().items()})[:12]
+
+    def _resolve(self, mdata: MuData | None) -> MuData:
+        if mdata is None and self.adata is None:
+            raise ValueError("Expected `mdata`, since this model was loaded without data; found None.")
+        return self.adata if mdata is None else mdata

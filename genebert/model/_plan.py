@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from genebert._logging import info
@@ -55,7 +57,7 @@ class PretrainingPlan(LightningModule):
         self.weights, self.chance = dict(weights), dict(chance)
         self.lr, self.weight_decay, self.warmup, self.seed = lr, weight_decay, warmup, seed
         self.rows: list[dict[str, Any]] = []
-        self._books = {"train": ScoreBook(chance), "val": ScoreBook(chance)}
+        self._books = {"train": ScoreBook(chance, by_region=False), "val": ScoreBook(chance, by_region=False)}
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         return self._step(batch, split="train", seed=self.seed * 1_000_003 + self.global_step)
@@ -81,11 +83,14 @@ class PretrainingPlan(LightningModule):
     def _write(self, split: str) -> None:
         place = {"epoch": self.current_epoch, "step": self.global_step, "split": split}
         self.rows += [{**place, **row} for row in self._books[split].summary()]
-        self._books[split] = ScoreBook(self.chance)
+        self._books[split] = ScoreBook(self.chance, by_region=False)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        decayed = [p for p in self.module.parameters() if p.ndim > 1]
-        plain = [p for p in self.module.parameters() if p.ndim <= 1]
+        # Only what multiplies: no biases, norms, positions or embeddings, as in BERT and Swin.
+        layers = [module for module in self.module.modules() if isinstance(module, (nn.Linear, nn.Conv1d))]
+        decayed = [layer.weight for layer in layers]
+        known = {id(weight) for weight in decayed}
+        plain = [parameter for parameter in self.module.parameters() if id(parameter) not in known]
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.98))
         n_steps = max(int(self.trainer.estimated_stepping_batches), 1)
@@ -134,7 +139,9 @@ def quiet_training() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-__all__ = ["FORMAT_VERSION", "fingerprint", "read_weights", "write_weights"]
+__all__ = ["FORMAT_VERSION", "fingerprint", "load_state", "read_weights", "write_weights"]
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -86,6 +86,27 @@ def read_weights(directory: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()
     }, description
+
+
+def load_state(module: torch.nn.Module, state: dict[str, torch.Tensor], *, directory: Path) -> None:
+    """Put tensors into a network.
+
+    Raises
+    ------
+    ValueError
+        When names or shapes are not those that this genebert builds from the config.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        first = wrong[0]
+        msg = (
+            f"Expected tensors as this genebert builds them; {len(wrong)} in {directory} differ, the first is {first}: "
+            f"expected {wanted.get(first)}, found {found.get(first)}. Use the genebert version that wrote the model."
+        )
+        raise ValueError(msg)
+    module.load_state_dict(state)
 
 
 def fingerprint(state: dict[str, torch.Tensor]) -> str:

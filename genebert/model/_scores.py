@@ -1,4 +1,4 @@
-"""How well the objectives are met: per-item scores, their summary, and bootstrap intervals over regions."""
+"""How well the objectives are met: sums per region, their summary, and bootstrap intervals over regions."""
 
 from __future__ import annotations
 
@@ -28,43 +28,50 @@ def auroc(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 class ScoreBook:
-    """Collects items of an epoch or of an evaluation.
+    """Collects what batches tell of an epoch or of an evaluation.
 
     Parameters
     ----------
     chance
         Of masked genome modelling: ``entropy`` of the training k-mers in nats and ``commonest``, the share of the
         most frequent one.
+    by_region
+        Keep sums per region, for intervals; else one line per batch is enough. (Pairs are always kept one by one.)
     """
 
-    def __init__(self, chance: Mapping[str, float]) -> None:
-        self.chance = chance
-        self._items: dict[str, list[np.ndarray]] = {}
+    def __init__(self, chance: Mapping[str, float], *, by_region: bool = True) -> None:
+        self.chance, self.by_region = chance, by_region
+        self._tables: dict[str, list[np.ndarray]] = {}
 
     @torch.no_grad()
     def add(self, scored: Mapping[str, Scored]) -> None:
-        """Keep what a batch tells, one line of numbers per item: region, then what its metrics need."""
+        """Keep what a batch tells."""
         for name, item in scored.items():
             columns = [item.rows, *_per_item(name, item)]
-            table = torch.stack([column.double().cpu() for column in columns], dim=1).numpy()
-            if name == "masked_region":
-                table = _sums(table)
-            self._items.setdefault(name, []).append(table)
+            table = torch.stack([column.detach().cpu().double() for column in columns], dim=1).numpy()
+            if name != "next_segment":
+                table = _sums(table if self.by_region else table * ([0.0] + [1.0] * (table.shape[1] - 1)))
+            self._tables.setdefault(name, []).append(table)
 
     def summary(self, *, rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """One row per objective and metric, with its chance level; with `rng`, a 95 % bootstrap interval over regions."""
         rows = []
-        for name, tables in self._items.items():
+        for name, tables in self._tables.items():
             table = np.concatenate(tables)
-            values = _metrics(name, table, self.chance)
-            for metric, (value, chance) in values.items():
-                rows.append({"objective": name, "metric": metric, "value": value, "chance": chance})
+            if not len(table):
+                continue
+            found = [
+                {"objective": name, "metric": metric, "value": value, "chance": chance}
+                for metric, (value, chance) in _metrics(name, table, self.chance).items()
+            ]
             if rng is not None:
-                _add_intervals(rows[-len(values) :], name, table, self.chance, rng)
+                _add_intervals(found, name, table, self.chance, rng)
+            rows += found
         return rows
 
 
 def _per_item(name: str, item: Scored) -> tuple[torch.Tensor, ...]:
+    """What the metrics need of each item: k-mer, pair, region or hidden score."""
     if name == "masked_genome":
         nats = F.cross_entropy(item.prediction.float(), item.truth, reduction="none")
         return nats, item.prediction.argmax(-1) == item.truth
@@ -72,37 +79,31 @@ def _per_item(name: str, item: Scored) -> tuple[torch.Tensor, ...]:
         nats = F.binary_cross_entropy_with_logits(item.prediction.float(), item.truth, reduction="none")
         return nats, item.prediction, item.truth
     if name == "matching":
-        n_candidates = torch.full_like(item.rows, len(item.rows))
-        return item.loss.expand(len(item.rows)), item.prediction == item.truth, n_candidates
+        chance = torch.full_like(item.rows, len(item.rows)).double().reciprocal()
+        return item.loss.expand(len(item.rows)), item.prediction == item.truth, chance, -chance.log()
     return (item.prediction - item.truth) ** 2, item.truth, item.truth**2
 
 
 def _sums(table: np.ndarray) -> np.ndarray:
-    """One line per region for the many hidden scores: region, squared error, sum, sum of squares, count."""
+    """One line per region: region, sums of the other columns, number of items."""
     regions, inverse, count = np.unique(table[:, 0], return_inverse=True, return_counts=True)
-    sums = [np.bincount(inverse, weights=column) for column in table[:, 1:].T]
+    sums = [np.bincount(inverse, weights=column, minlength=len(regions)) for column in table[:, 1:].T]
     return np.column_stack([regions, *sums, count])
 
 
 def _metrics(name: str, table: np.ndarray, chance: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """Value and chance level of each metric."""
-    if len(table) == 0:
-        return {}
-    if name == "masked_genome":
-        return {
-            "loss": (table[:, 1].mean(), chance["entropy"]),
-            "accuracy": (table[:, 2].mean(), chance["commonest"]),
-        }
     if name == "next_segment":
         return {"loss": (table[:, 1].mean(), np.log(2)), "auroc": (auroc(table[:, 3], table[:, 2]), 0.5)}
+    *sums, count = table[:, 1:].sum(0)
+    means = np.array(sums) / count
+    if name == "masked_genome":
+        return {"loss": (means[0], chance["entropy"]), "accuracy": (means[1], chance["commonest"])}
     if name == "matching":
-        return {
-            "loss": (table[:, 1].mean(), np.log(table[:, 3]).mean()),
-            "recall@1": (table[:, 2].mean(), (1 / table[:, 3]).mean()),
-        }
-    error, total, squares, count = table[:, 1:].sum(0)
-    variance = squares / count - (total / count) ** 2
-    return {"loss": (error / count, variance), "r2": (1 - error / count / max(variance, 1e-12), 0.0)}
+        return {"loss": (means[0], means[3]), "recall@1": (means[1], means[2])}
+    error, mean, square = means
+    variance = square - mean**2
+    return {"loss": (error, variance), "r2": (1 - error / max(variance, 1e-12), 0.0)}
 
 
 def _add_intervals(

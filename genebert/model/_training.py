@@ -18,11 +18,11 @@ from genebert import _keys
 from genebert._data import RegionSource, TFWeight, WindowDataset, cell_type_weight, loader, open_windows
 from genebert._dna import kmer_ids, reverse_complement
 from genebert._logging import info
-from genebert._validate import check_cell_type, check_literal, check_range
-from genebert.model._scores import ScoreBook
-from genebert.nn import OBJECTIVES, Batch, GeneBERTNetwork, objectives
+from genebert._validate import check_cell_type, check_literal, check_range, listed
+from genebert.model._scan import scan_params
+from genebert.nn import OBJECTIVES, Batch, GeneBERTNetwork
 
-__all__ = ["objective_weights", "order_tfs", "prepare", "score_objectives", "set_filters"]
+__all__ = ["check_training", "order_tfs", "prepare", "set_filters", "window_dataset"]
 
 OBJECTIVE_WEIGHTS = {"masked_genome": 1.0, "next_segment": 0.5, "matching": 0.5, "masked_region": 1.0}
 _INNER_FRACTION = 0.1
@@ -66,60 +66,53 @@ class Prepared:
     """For the model card: cell types, chromosomes and number of regions."""
 
 
+def check_training(
+    mdata: MuData,
+    *,
+    cell_types: Sequence[str] | None,
+    tf_weight: TFWeight,
+    max_epochs: int,
+    batch_size: int,
+    objectives: Mapping[str, float] | None,
+) -> tuple[list[str] | None, dict[str, float]]:
+    """Check all arguments of a training run before anything is changed; return cell types and weights in full."""
+    check_literal(tf_weight, TFWeight, name="tf_weight")
+    check_range(max_epochs, name="max_epochs", low=1, integer=True)
+    check_range(batch_size, name="batch_size", low=2, integer=True)
+    for slot in (_keys.DNA_CODE, _keys.TF_SCORE):
+        slot.get(mdata)  # raises, and says what to run
+    return resolve_cell_types(mdata, cell_types), objective_weights(objectives)
+
+
 def prepare(
     network: GeneBERTNetwork,
     mdata: MuData,
     *,
     tfs: list[str],
-    cell_types: Sequence[str] | None,
+    cell_types: list[str] | None,
     tf_weight: TFWeight,
     batch_size: int,
     seed: int,
+    is_new: bool,
 ) -> Prepared:
-    """Choose regions, cut windows and give the network what the training regions tell before training."""
-    cell_types = resolve_cell_types(mdata, cell_types)
+    """Choose regions, cut windows and give a new network what the training regions tell before training."""
     split = split_regions(mdata, seed=seed)
     source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy())
-    if not (source.has_codes and source.has_scores):
-        (_keys.TF_SCORE if source.has_codes else _keys.DNA_CODE).get(mdata)  # raises, and says what to run
     shared = {"cell_types": cell_types, "tf_weight": tf_weight, "window_size": network.config.window_size}
     train = window_dataset(mdata, source, regions=split.train, seed=seed, **shared)
     val = window_dataset(mdata, source, regions=split.val, **shared)
-    chance = set_priors(network, source, regions=split.train, seed=seed)
+    frequencies = set_priors(network, source, regions=split.train, seed=seed, is_new=is_new)
+    seen = frequencies[frequencies > 0]
+    chance = {"entropy": float(-(seen * np.log(seen)).sum()), "commonest": float(seen.max())}
     chroms = _keys.CHROM.get(mdata)[split.train] if _keys.CHROM.has(mdata) else []
     record = {
         "cell_types": cell_types,
         "chromosomes": sorted(map(str, pd.unique(np.asarray(chroms, dtype=object)))),
         "n_regions": int(split.train.sum()),
         "tf_weight": tf_weight,
+        "scan": scan_params(mdata),
     }
     return Prepared(PretrainingData(train, val, batch_size=batch_size), chance, record)
-
-
-def score_objectives(
-    network: GeneBERTNetwork,
-    mdata: MuData,
-    *,
-    tfs: list[str],
-    regions: np.ndarray,
-    cell_types: Sequence[str] | None,
-    record: Mapping[str, Any],
-    batch_size: int,
-    seed: int,
-) -> pd.DataFrame:
-    """Score the objectives of a trained network on some regions, with bootstrap intervals."""
-    source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy())
-    dataset = window_dataset(
-        mdata, source, regions=regions, cell_types=record["cell_types"] if cell_types is None else list(cell_types),
-        tf_weight=record["tf_weight"], window_size=network.config.window_size,
-    )  # fmt: skip
-    network.eval()
-    book = ScoreBook(record["kmer_chance"])
-    for number, batch in enumerate(loader(dataset, regions_per_batch=batch_size)):
-        generator = torch.Generator(network.device).manual_seed(seed + number)
-        with torch.inference_mode():
-            book.add(objectives(network, batch.to(network.device), weights=record["objectives"], generator=generator))
-    return pd.DataFrame(book.summary(rng=np.random.default_rng(seed)))
 
 
 def objective_weights(changes: Mapping[str, float] | None) -> dict[str, float]:
@@ -128,16 +121,19 @@ def objective_weights(changes: Mapping[str, float] | None) -> dict[str, float]:
     for name, weight in weights.items():
         check_literal(name, OBJECTIVES, name="objectives")
         check_range(weight, name=f"objectives[{name!r}]", low=0)
+    if not any(weights.values()):
+        msg = "Expected an objective with a weight above 0; found none. Leave `objectives` out for the default weights."
+        raise ValueError(msg)
     return weights
 
 
 def order_tfs(mdata: MuData, *, seed: int = 0) -> list[str]:
-    """Order TFs so that neighbours score alike over regions: leaves of average linkage on correlation distance."""
+    """Order TFs so that neighbours score alike over training regions: leaves of average linkage on correlation."""
     names = [str(name) for name in mdata[_keys.TF].var_names]
     source = RegionSource(mdata, tfs=names, fill=np.zeros(len(names)))
     if len(names) < 3 or source.n_regions < 3:
         return names
-    scores = source.scores(_sample(np.ones(source.n_regions, dtype=bool), 2_000, seed))
+    scores = source.scores(_sample(split_regions(mdata, seed=seed).train, 2_000, seed))
     scores = scores - scores.mean(0)
     scores /= np.maximum(np.linalg.norm(scores, axis=0), 1e-9)
     distance = 1 - (scores.T @ scores)[np.triu_indices(len(names), k=1)]
@@ -157,6 +153,10 @@ def resolve_cell_types(mdata: MuData, cell_types: Sequence[str] | None) -> list[
     if cell_types is None:
         held_out = _keys.CELL_TYPE_SPLIT.get(mdata) == "holdout" if _keys.CELL_TYPE_SPLIT.has(mdata) else False
         cell_types = names[~np.broadcast_to(held_out, len(names))]
+    cell_types = [cell_types] if isinstance(cell_types, str) else list(cell_types)
+    if not cell_types:
+        msg = f"Expected one or more `cell_types` of {listed(names, most=20)}; found none."
+        raise ValueError(msg)
     for cell_type in cell_types:
         check_cell_type(cell_type, names)
     return [str(cell_type) for cell_type in cell_types]
@@ -215,21 +215,22 @@ def window_dataset(
     return WindowDataset(source, windows, seed=seed, weights=weights)
 
 
-def set_priors(network: GeneBERTNetwork, source: RegionSource, *, regions: np.ndarray, seed: int) -> dict[str, float]:
-    """Give the network what the training regions tell before training.
+def set_priors(
+    network: GeneBERTNetwork, source: RegionSource, *, regions: np.ndarray, seed: int, is_new: bool
+) -> np.ndarray:
+    """Give a new network moments of motif scores and frequencies of k-mers; one that was trained has its own.
 
     Returns
     -------
-    The entropy of the k-mer frequencies in nats and the share of the commonest k-mer: the chance levels of masked
-    genome modelling.
+    Frequencies of the k-mers in the training regions, float64 ``(4**k,)``.
     """
     rows = _sample(regions, _SAMPLE, seed)
-    scores = source.scores(rows)
-    network.set_tf_scale(torch.from_numpy(scores.mean(0)), torch.from_numpy(scores.std(0)))
     frequencies = _kmer_frequencies(source.codes(rows)[0], network.config.k)
-    network.set_kmer_frequencies(torch.from_numpy(frequencies))
-    seen = frequencies[frequencies > 0]
-    return {"entropy": float(-(seen * np.log(seen)).sum()), "commonest": float(seen.max())}
+    if is_new:
+        scores = source.scores(rows)
+        network.set_tf_scale(torch.from_numpy(scores.mean(0)), torch.from_numpy(scores.std(0)))
+        network.set_kmer_frequencies(torch.from_numpy(frequencies))
+    return frequencies
 
 
 def set_filters(network: GeneBERTNetwork, mdata: MuData, *, tfs: list[str]) -> None:
@@ -242,7 +243,7 @@ def set_filters(network: GeneBERTNetwork, mdata: MuData, *, tfs: list[str]) -> N
     n_motifs = min(network.config.n_filters, len(tfs))
     chosen = np.linspace(0, len(tfs) - 1, n_motifs).round().astype(int)  # neighbours in this order are alike
     place = mdata[_keys.TF].var_names.get_indexer([tfs[i] for i in chosen])
-    network.set_filters(torch.from_numpy(np.asarray(_keys.MOTIF.get(mdata))[place]))
+    network.set_filters(torch.from_numpy(np.asarray(_keys.MOTIF.get(mdata))[place[place >= 0]]))
 
 
 def _kmer_frequencies(codes: np.ndarray, k: int) -> np.ndarray:

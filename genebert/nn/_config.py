@@ -62,8 +62,18 @@ class GeneBERTConfig:
         if not 3 <= self.k <= 8:
             msg = f"Expected `k` in [3, 8]; found {self.k}."
             raise ValueError(msg)
-        if self.dim % self.n_heads:
-            msg = f"Expected `dim` to be a multiple of `n_heads`; found {self.dim} and {self.n_heads}."
+        for name in ("n_tfs", "stride", "tf_patch", "window_size"):
+            if getattr(self, name) < 1:
+                msg = f"Expected `{name}` to be 1 or more; found {getattr(self, name)}."
+                raise ValueError(msg)
+        if self.filter_width % 2 == 0:
+            msg = f"Expected `filter_width` to be odd; found {self.filter_width}."
+            raise ValueError(msg)
+        if self.dim % (2 * self.n_heads):
+            msg = f"Expected `dim` to be a multiple of twice `n_heads`; found {self.dim} and {self.n_heads}."
+            raise ValueError(msg)
+        if any(self.region_dim * 2**stage % heads for stage, heads in enumerate(self.region_heads)):
+            msg = f"Expected channels ({self.region_dim}, doubled per stage) to be multiples of `region_heads`; found {self.region_heads}."
             raise ValueError(msg)
         if len(self.region_depths) != len(self.region_heads):
             msg = f"Expected as many `region_depths` as `region_heads`; found {self.region_depths} and {self.region_heads}."

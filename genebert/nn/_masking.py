@@ -41,7 +41,7 @@ def hide_spans(
     step
         Spans start at multiples of this.
     fraction
-        Share of bases to hide; spans may overlap, so that a little less is hidden.
+        Share of the bases of each sequence to hide, rounded up to whole spans; where spans overlap, a little less.
 
     Returns
     -------
@@ -49,12 +49,15 @@ def hide_spans(
     """
     n_sequences, length = codes.shape
     device = codes.device
-    n_spans = math.ceil(fraction * length / span)
+    n_spans = (fraction * lengths / span).ceil()  # (sequences,)
+    most = math.ceil(fraction * length / span)
     n_starts = ((lengths - span).clamp(min=0) // step + 1)[:, None]
-    draw = torch.rand((n_sequences, n_spans), generator=generator, device=device)
+    draw = torch.rand((n_sequences, most), generator=generator, device=device)
     start = (draw * n_starts).long() * step  # (sequences, spans)
     place = torch.arange(length, device=device)
-    hidden = ((place >= start[..., None]) & (place < start[..., None] + span)).any(1)
+    inside = (place >= start[..., None]) & (place < start[..., None] + span)  # (sequences, spans, length)
+    counts = torch.arange(most, device=device) < n_spans[:, None]
+    hidden = (inside & counts[..., None]).any(1)
     hidden &= place < lengths[:, None]
     return codes.masked_fill(hidden, MASK), hidden
 

@@ -151,7 +151,7 @@ class GeneBERTNetwork(nn.Module):
     def set_tf_scale(self, mean: Tensor, sd: Tensor) -> None:
         """Keep the moments of each TF's scores over the training regions."""
         self.tf_mean.copy_(mean)
-        self.tf_sd.copy_(sd.clamp(min=1e-3))
+        self.tf_sd.copy_(torch.where(sd < 1e-3, 1.0, sd))  # what is constant in training must not explode elsewhere
 
     @torch.no_grad()
     def set_kmer_frequencies(self, frequencies: Tensor) -> None:

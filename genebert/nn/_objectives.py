@@ -91,6 +91,8 @@ def _masked_genome(network: GeneBERTNetwork, tokens: Tensor, batch: Batch, hidde
 
 def _next_segment(network: GeneBERTNetwork, batch: Batch, generator: torch.Generator) -> Scored:
     pairs = neighbour_pairs(batch.region_mask, generator=generator)
+    if not len(pairs.left):
+        return Scored(next_segment_loss(pairs.is_next, pairs.is_next), pairs.is_next, pairs.is_next, pairs.left)
     both = torch.stack([pairs.left, pairs.right], dim=1)  # (pairs, 2)
     logits = network.next_logits(batch.codes[both], batch.lengths[both])
     return Scored(next_segment_loss(logits, pairs.is_next), logits, pairs.is_next, batch.rows[pairs.left])

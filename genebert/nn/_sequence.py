@@ -110,6 +110,7 @@ class SequenceEncoder(nn.Module):
         lengths
             Bases per segment ``(batch, segments)``; what lies behind is padding.
         """
+        codes = F.pad(codes, (0, max(0, self.config.k - codes.shape[-1])), value=N)  # shorter than a k-mer: no token
         batch, segments, length = codes.shape
         states = self.stem(codes.reshape(-1, length), lengths.reshape(-1))
         states = states.unflatten(0, (batch, segments))  # (batch, segments, tokens, dim)

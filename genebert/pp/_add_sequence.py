@@ -117,13 +117,14 @@ def add_sequence(
     }  # fmt: skip
     _report(counts, seq_length=seq_length, edge=edge)
 
+    _report_stale(mdata, codes, mask)
     mdata = _mudata.writable(mdata, copy=copy)
     if not mask.all():
         _mudata.keep(mdata, mask)
     _keys.DNA_CODE.set(mdata, codes)
     _keys.GC.set(mdata, gc_content(codes))
     _keys.WIDTH.set(mdata, regions.width[mask].to_numpy(dtype=np.int32))
-    params = {"genome": str(genome.path), "seq_length": seq_length, "edge": edge, "missing": missing, **counts}
+    params = {"genome": genome.path.name, "seq_length": seq_length, "edge": edge, "missing": missing, **counts}
     _keys.record(mdata, "add_sequence", _keys.DNA_CODE.key, params=params)
     return mdata if copy else None
 
@@ -206,6 +207,14 @@ def _check_known(codes: np.ndarray) -> int:
     if n_unknown:
         warn(f"{n_unknown} of {len(codes)} sequences are all N. Remove them, or check the genome.", stacklevel=4)
     return n_unknown
+
+
+def _report_stale(mdata: MuData, codes: np.ndarray, mask: np.ndarray) -> None:
+    """Say that motif scores are those of the sequences before, where these were others."""
+    if not (_keys.TF_SCORE.has(mdata) and _keys.DNA_CODE.has(mdata)):
+        return
+    if not np.array_equal(np.asarray(_keys.DNA_CODE.get(mdata))[mask], codes):
+        info(f"{_keys.TF_SCORE.path} is still that of the earlier sequences. Run gb.pp.scan_motifs again.")
 
 
 def _report(counts: dict[str, int], *, seq_length: int, edge: Edge) -> None:

@@ -13,6 +13,8 @@ from genebert._validate import check_range, listed
 
 __all__ = ["binarize"]
 
+MAX_LOG1P = 30.0  # log1p of counts per million ends at 13.8; e**30 is more than anybody counts
+
 
 def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = False) -> MuData | None:
     """Call regions open where their accessibility reaches a threshold.
@@ -23,8 +25,9 @@ def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = Fals
         Regions with accessibility.
     threshold
         Lowest accessibility of an open region, in the units of ``mdata["atac"].X``. None for the default: where only
-        calls (0 and 1) are known they stay as they are; else a region is open in a cell type when it has at least the
-        mean of the counts per million of that cell type's measured regions, its even share of the reads.
+        calls (0 and 1) are known they stay as they are; else values are taken for log1p, and a region is open in a cell
+        type when it has at least the mean of the counts per million of that cell type's measured regions, its even
+        share of the reads.
     copy
         Whether to leave `mdata` alone and return a changed copy.
 
@@ -39,7 +42,7 @@ def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = Fals
     KeyError
         When there is no accessibility.
     ValueError
-        When an accessibility is negative or infinite.
+        When an accessibility is negative or infinite, or too high for a log1p and there is no `threshold`.
 
     Examples
     --------
@@ -53,6 +56,8 @@ def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = Fals
     accessibility = _keys.ACCESSIBILITY.get(mdata)
     accessibility = accessibility.toarray() if sparse.issparse(accessibility) else np.asarray(accessibility)
     _check_accessibility(accessibility, mdata[_keys.ATAC].var_names)
+    if threshold is None:
+        _check_log1p(accessibility, mdata[_keys.ATAC].var_names)
     thresholds = _default_thresholds(accessibility) if threshold is None else threshold
     with np.errstate(invalid="ignore"):
         is_open = sparse.csr_matrix((accessibility >= thresholds).astype(np.float32))
@@ -74,6 +79,18 @@ def _check_accessibility(accessibility: np.ndarray, cell_types: pd.Index) -> Non
             f"Expected accessibility to be finite and at least 0, NaN where not measured; found {int(wrong.sum())} negative "
             f"or infinite values in cell type(s) {listed(cell_types[wrong.any(axis=0)])}. "
             "Run gb.pp.normalize_accessibility on raw counts, or set what was not measured to NaN."
+        )
+        raise ValueError(msg)
+
+
+def _check_log1p(accessibility: np.ndarray, cell_types: pd.Index) -> None:
+    """Refuse what is no log1p: its exponential would be a threshold that nothing reaches."""
+    wrong = accessibility > MAX_LOG1P
+    if wrong.any():
+        msg = (
+            f"Expected log1p of normalised counts in {_keys.ACCESSIBILITY.path}, where `threshold` is None; found values up "
+            f"to {accessibility[wrong].max():g} in cell type(s) {listed(cell_types[wrong.any(axis=0)])}, so X does not look "
+            "like log1p. Run gb.pp.normalize_accessibility on raw counts, or give `threshold=` in the units of X."
         )
         raise ValueError(msg)
 

@@ -8,7 +8,7 @@ from mudata import MuData
 from scipy import sparse
 
 from genebert import _keys, _mudata
-from genebert._logging import warn
+from genebert._logging import info, warn
 from genebert._validate import check_range, listed
 
 __all__ = ["normalize_accessibility"]
@@ -16,6 +16,9 @@ __all__ = ["normalize_accessibility"]
 
 def normalize_accessibility(mdata: MuData, *, target_sum: float = 1e6, copy: bool = False) -> MuData | None:
     """Scale the counts of each cell type to the same total and take ``log1p``.
+
+    :func:`genebert.io.from_anndata` has done so already; where it averaged over replicates, this takes the average back,
+    since it starts from the summed counts.
 
     Parameters
     ----------
@@ -55,11 +58,20 @@ def normalize_accessibility(mdata: MuData, *, target_sum: float = 1e6, copy: boo
     if len(empty):
         warn(f"{len(empty)} cell type(s) have no count at all and stay 0: {listed(empty)}.")
 
+    _report_stale(mdata, log_cpm)
     mdata = _mudata.writable(mdata, copy=copy)
     _keys.ACCESSIBILITY.set(mdata, log_cpm)
     params = {"target_sum": target_sum, "n_unmeasured": n_unmeasured}
     _keys.record(mdata, "normalize_accessibility", _keys.ATAC, params=params)
     return mdata if copy else None
+
+
+def _report_stale(mdata: MuData, log_cpm: np.ndarray) -> None:
+    """Say that calls are those of the accessibility before, where that was another."""
+    if not (_keys.OPEN.has(mdata) and _keys.ACCESSIBILITY.has(mdata)):
+        return
+    if not np.allclose(_dense(_keys.ACCESSIBILITY.get(mdata)), log_cpm, rtol=1e-5, equal_nan=True):
+        info(f"{_keys.OPEN.path} is still that of the earlier accessibility. Run gb.pp.binarize again.")
 
 
 def _dense(matrix: np.ndarray | sparse.spmatrix) -> np.ndarray:

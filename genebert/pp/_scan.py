@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal
@@ -67,27 +67,38 @@ def scan_sequences(
         matrices, background=background, both_strands=both_strands, pvalue=None if score == "max" else pvalue
     )
     n_rows = max(1, CHUNK_BASES // max(codes.shape[1], 1))
-    chunks = [codes[start : start + n_rows] for start in range(0, len(codes), n_rows)]
-    scan = partial(_scan_chunk, groups=groups, n_motifs=len(matrices), score=score, as_sparse=as_sparse)
+    rows = [slice(start, start + n_rows) for start in range(0, len(codes), n_rows)]
+    chunks = [codes[chunk] for chunk in rows]
     with ThreadPoolExecutor(n_threads or _available_cores()) as pool:
-        parts = list(pool.map(scan, chunks))
+        if as_sparse:
+            scores = _stacked(pool.map(partial(_scan_sparse, groups=groups, score=score), chunks), len(matrices))
+        else:  # each chunk into its place: parts that are joined at the end would hold the matrix twice
+            scores = np.empty((len(codes), len(matrices)), dtype=np.float32)
+            scan = partial(_scan_into, groups=groups, score=score)
+            list(pool.map(scan, [scores[chunk] for chunk in rows], chunks))
     _report(len(codes), len(matrices), time.perf_counter() - started)
-    if as_sparse:
-        return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, len(matrices)), dtype=np.float32)
-    return np.concatenate(parts) if parts else np.zeros((0, len(matrices)), dtype=np.float32)
+    return scores
 
 
-def _scan_chunk(
-    codes: np.ndarray, *, groups: list[MotifGroup], n_motifs: int, score: Score, as_sparse: bool
-) -> np.ndarray | sparse.csr_matrix:
+def _stacked(parts: Iterable[sparse.csr_matrix], n_motifs: int) -> sparse.csr_matrix:
+    parts = list(parts)
+    return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, n_motifs), dtype=np.float32)
+
+
+def _scan_sparse(codes: np.ndarray, *, groups: list[MotifGroup], score: Score) -> sparse.csr_matrix:
+    scores = np.empty((len(codes), sum(len(group.columns) for group in groups)), dtype=np.float32)
+    _scan_into(scores, codes, groups=groups, score=score)
+    return sparse.csr_matrix(scores)
+
+
+def _scan_into(scores: np.ndarray, codes: np.ndarray, *, groups: list[MotifGroup], score: Score) -> None:
+    """Fill ``scores`` ``(regions, motifs)``."""
     n_padding = BLOCK * max(group.tables.shape[0] for group in groups)
     kmers = kmer_numbers(codes, n_padding=n_padding)
-    scores = np.empty((len(codes), n_motifs), dtype=np.float32)
     for group in groups:
         n_positions = max(codes.shape[1] - group.min_length + 1, 0)
         scan = _max_log_odds if score == "max" else partial(_hits, score=score)
         scores[:, group.columns] = scan(kmers, group, n_positions)
-    return sparse.csr_matrix(scores) if as_sparse else scores
 
 
 def _max_log_odds(kmers: np.ndarray, group: MotifGroup, n_positions: int) -> np.ndarray:

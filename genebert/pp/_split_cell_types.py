@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -60,9 +61,7 @@ def split_cell_types(
     generator = np.random.default_rng(rng)
     _keys.ACCESSIBILITY.get(mdata)
     cell_types = mdata[_keys.ATAC].var_names
-    held_out = (
-        _draw(holdout, cell_types, generator) if isinstance(holdout, (int, float)) else _named(holdout, cell_types)
-    )
+    held_out = _draw(holdout, cell_types, generator) if isinstance(holdout, Real) else _named(holdout, cell_types)
     if len(held_out) >= len(cell_types):
         msg = f"Expected a cell type left to train on; `holdout` takes all {len(cell_types)}."
         raise ValueError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,8 @@ def split_regions(
         Regions.
     val, test
         Chromosomes, in any style (``chr8`` or ``8``); or a share of the regions, for which chromosomes are drawn until
-        they hold about that share. Bare sequences have no chromosome: they take shares and are drawn one by one, so
-        run `genebert.pp.check` for sequences that two splits share.
+        they hold about that share. Bare sequences have no chromosome: they take shares and are drawn one by one, also
+        where other regions have chromosomes, so run `genebert.pp.check` for sequences that two splits share.
     rng
         Seed or generator of the draw.
     copy
@@ -50,8 +51,8 @@ def split_regions(
     Raises
     ------
     ValueError
-        When a chromosome has no region or is in both splits, a share is outside [0, 1), or no region would be left in a
-        split.
+        When a chromosome has no region or is in both splits, a share is outside [0, 1), no region would be left in a
+        split, or chromosomes are named and some regions have none.
 
     Examples
     --------
@@ -63,14 +64,12 @@ def split_regions(
     generator = np.random.default_rng(rng)
     wanted = {TEST: test, VAL: val}
     for name, share in wanted.items():
-        if isinstance(share, (int, float)):
+        if isinstance(share, Real):
             check_range(share, name=name, low=0, high=1)
         elif isinstance(share, str):
             msg = f"Expected `{name}` to be a share or a list of chromosomes; found {share!r}. Write [{share!r}]."
             raise ValueError(msg)
-    split = (
-        _by_chromosome(mdata, wanted, generator) if _has_chromosomes(mdata) else _at_random(mdata, wanted, generator)
-    )
+    split = _split(_chromosomes(mdata), wanted, generator)
     _check_split(split, wanted)
     sizes = ", ".join(f"{name} {(split == name).sum()}" for name in SPLITS)
     info(f"Regions: {sizes}.")
@@ -82,12 +81,38 @@ def split_regions(
     return mdata if copy else None
 
 
-def _has_chromosomes(mdata: MuData) -> bool:
-    return _keys.CHROM.has(mdata) and not _keys.CHROM.get(mdata).isna().any()
+def _chromosomes(mdata: MuData) -> pd.Series:
+    """Chromosome of each region, missing for bare sequences."""
+    if _keys.CHROM.has(mdata):
+        return _keys.CHROM.get(mdata).astype(object)
+    return pd.Series(None, index=mdata.obs_names, dtype=object)
 
 
-def _by_chromosome(mdata: MuData, wanted: dict[str, float | Sequence[str]], rng: np.random.Generator) -> np.ndarray:
-    chrom = _keys.CHROM.get(mdata).astype(str).to_numpy()
+def _split(chrom: pd.Series, wanted: dict[str, float | Sequence[str]], rng: np.random.Generator) -> np.ndarray:
+    is_bare = chrom.isna().to_numpy()
+    n_bare = int(is_bare.sum())
+    if n_bare:
+        _check_shares(wanted, n_bare=n_bare, n_regions=len(chrom))
+    split = np.empty(len(chrom), dtype=object)
+    if n_bare < len(chrom):
+        split[~is_bare] = _by_chromosome(chrom[~is_bare].to_numpy(dtype=str), wanted, rng)
+    if n_bare:
+        info(f"{n_bare} of {len(chrom)} regions have no chromosome: drawn one by one.")
+        split[is_bare] = _at_random(n_bare, wanted, rng)
+    return split
+
+
+def _check_shares(wanted: dict[str, float | Sequence[str]], *, n_bare: int, n_regions: int) -> None:
+    named = [name for name, value in wanted.items() if not np.isscalar(value)]
+    if named:
+        msg = (
+            f"Expected `{named[0]}` to be a share, since {n_bare} of {n_regions} regions have no chromosome; found "
+            f"{wanted[named[0]]!r}. Give a share, or split only the regions with coordinates."
+        )
+        raise ValueError(msg)
+
+
+def _by_chromosome(chrom: np.ndarray, wanted: dict[str, float | Sequence[str]], rng: np.random.Generator) -> np.ndarray:
     sizes = pd.Series(chrom).value_counts().sort_index()
     named = {name: _named(value, sizes.index, name) for name, value in wanted.items() if not np.isscalar(value)}
     taken = [found for chroms in named.values() for found in chroms]
@@ -123,13 +148,9 @@ def _draw(sizes: pd.Series, n_wanted: float, rng: np.random.Generator) -> list[s
     return drawn or [sizes.idxmin()] if len(sizes) else []
 
 
-def _at_random(mdata: MuData, wanted: dict[str, float | Sequence[str]], rng: np.random.Generator) -> np.ndarray:
-    named = [name for name, value in wanted.items() if not np.isscalar(value)]
-    if named:
-        msg = f"Expected `{named[0]}` to be a share, since these sequences have no chromosome; found {wanted[named[0]]!r}."
-        raise ValueError(msg)
-    ranks = rng.permutation(mdata.n_obs)
-    n_test, n_val = (round(share * mdata.n_obs) for share in wanted.values())
+def _at_random(n_regions: int, wanted: dict[str, float | Sequence[str]], rng: np.random.Generator) -> np.ndarray:
+    ranks = rng.permutation(n_regions)
+    n_test, n_val = (round(share * n_regions) for share in wanted.values())
     return np.select([ranks < n_test, ranks < n_test + n_val], [TEST, VAL], default=TRAIN).astype(object)
 
 

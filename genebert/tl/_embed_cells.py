@@ -14,6 +14,8 @@ from genebert.io import to_anndata
 
 __all__ = ["embed_cells"]
 
+_CELLS_AT_ONCE = 20_000
+
 
 def embed_cells(
     adata: AnnData,
@@ -83,12 +85,16 @@ def embed_cells(
 
 def _weighted_mean(accessibility: np.ndarray | sparse.spmatrix, regions: np.ndarray) -> np.ndarray:
     """Mean of the rows of `regions` for each cell; rows that are missing do not count."""
-    weights = sparse.csr_matrix(accessibility, dtype=np.float32)
-    if not np.isfinite(weights.data).all() or (weights.data < 0).any():
-        msg = "Expected accessibilities that are finite and not negative; found others. Give raw counts, e.g. `layer='counts'`."
-        raise ValueError(msg)
-    known = np.isfinite(regions).all(axis=1)
-    weights = weights[:, known]
-    total = np.asarray(weights.sum(axis=1), dtype=np.float32)
+    known = np.isfinite(regions).all(axis=1, keepdims=True)
+    summands = np.hstack([np.where(known, regions, 0), known]).astype(np.float32)
+    sums = []
+    for start in range(0, accessibility.shape[0], _CELLS_AT_ONCE):
+        weights = accessibility[start : start + _CELLS_AT_ONCE]
+        values = weights.data if sparse.issparse(weights) else np.asarray(weights)
+        if not np.isfinite(values).all() or (values < 0).any():
+            msg = "Expected accessibilities that are finite and not negative; found others. Give raw counts, e.g. `layer='counts'`."
+            raise ValueError(msg)
+        sums.append(np.asarray(weights @ summands, dtype=np.float32))
+    sums = np.concatenate(sums)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(weights @ regions[known].astype(np.float32), dtype=np.float32) / total.reshape(-1, 1)
+        return sums[:, :-1] / sums[:, -1:]

@@ -7,10 +7,12 @@ from typing import Any
 
 from mudata import MuData
 
-from genebert import _keys
+from genebert import _keys, _mudata
 from genebert._data import TFWeight
 from genebert._validate import check_key
 from genebert.model import GeneBERT
+from genebert.model._training import check_training
+from genebert.nn import GeneBERTConfig
 
 __all__ = ["pretrain"]
 
@@ -74,6 +76,12 @@ def pretrain(
     4
     """
     check_key(key_added, reserved=mdata.mod)
+    GeneBERTConfig.preset(preset, n_tfs=1)  # raises where there is no such preset
+    check_training(
+        mdata, cell_types=cell_types, tf_weight=tf_weight, max_epochs=max_epochs, batch_size=batch_size,
+        objectives=objectives,
+    )  # fmt: skip
+    mdata = _mudata.writable(mdata, copy=False)
     GeneBERT.setup_mudata(mdata)
     model = GeneBERT(mdata, preset=preset, seed=seed)
     model.train(

@@ -8,26 +8,25 @@ from genebert import _keys
 from genebert._data import cell_type_weight, context_weight, context_windows, open_in, open_windows
 
 
-def names(mdata, table):
-    return {tuple(mdata.obs_names[row[row >= 0]]) for row in table}
+def names(mdata, tables):
+    return {tuple(mdata.obs_names[row[row >= 0]]) for table in tables for row in table}
 
 
 def test_windows_follow_from_coordinates_only(toy):
     shuffled = toy[np.random.default_rng(0).permutation(toy.n_obs)].copy()
     for mdata in (toy, shuffled):
-        table = context_windows(mdata, cell_type="Monocyte", window_size=4)
-        assert sorted(table[table >= 0]) == list(range(mdata.n_obs))
+        tables = context_windows(mdata, cell_type="Monocyte", window_size=4)
+        assert sorted(row for table in tables for row in table[table >= 0]) == list(range(mdata.n_obs))
     first, second = (names(m, context_windows(m, cell_type="Monocyte", window_size=4)) for m in (toy, shuffled))
     assert first == second
 
 
 def test_closed_regions_stand_alone(toy):
-    table = context_windows(toy, cell_type="Monocyte", window_size=4)
+    together, alone = context_windows(toy, cell_type="Monocyte", window_size=4)
     is_open = open_in(toy, "Monocyte")
-    assert 0 < is_open.sum() < toy.n_obs
-    for row in table:
-        members = row[row >= 0]
-        assert is_open[members].all() or len(members) == 1
+    assert alone.shape == ((~is_open).sum(), 1)
+    assert not is_open[alone].any()
+    assert is_open[together[together >= 0]].all()
 
 
 def test_windows_stay_on_a_chromosome_and_in_order(toy):

@@ -121,6 +121,18 @@ def test_bad_tables(regions, tables, message):
         gb.io.assemble(regions=regions, **tables)
 
 
+@pytest.mark.parametrize("name", ["tf", "accessibility", "labels"])
+def test_tables_that_are_no_tables(regions, name):
+    with pytest.raises(ValueError, match=f"at least one column in `{name}`; found none. Leave"):
+        gb.io.assemble(regions=regions, **{name: pd.DataFrame(index=IDS)})
+    with pytest.raises(TypeError, match=rf"`{name}` to be a DataFrame; found a Series. Give it as \.to_frame"):
+        gb.io.assemble(regions=regions, **{name: pd.Series([1, 0, 1], index=IDS)})
+    with pytest.raises(TypeError, match=r"found a ndarray\. Give one row per region"):
+        gb.io.assemble(regions=regions, **{name: np.ones((3, 1))})
+    with pytest.raises(TypeError, match="`regions` to be a DataFrame; found a list"):
+        gb.io.assemble(regions=NAMES)
+
+
 def test_nothing_given():
     with pytest.raises(ValueError, match="at least one table"):
         gb.io.assemble()

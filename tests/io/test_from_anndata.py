@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from scipy import sparse
 
 import genebert as gb
 from genebert._keys import ACCESSIBILITY, CHROM, COUNTS, END, N_CELLS, N_REPLICATES, OPEN, START, load_record
+from genebert.io import _pool
 
 PEAKS = ["chr2:50-250", "chr1:100-300", "chr1:400-600"]  # not sorted, on purpose
 COUNTS_OF_CELLS = np.array([[1, 0, 2], [2, 1, 0], [0, 4, 0], [0, 3, 5]], dtype=np.float32)
@@ -71,6 +74,37 @@ def test_any_matrix(kind, dtype):
     adata = make()
     adata.X = kind(COUNTS_OF_CELLS.astype(dtype))
     assert np.array_equal(counts_of(gb.io.from_anndata(adata, groupby="cell_type")), EXPECTED)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+@pytest.mark.parametrize("has_genes", [False, True])
+def test_chunks_of_cells_and_blocks_of_values_change_nothing(monkeypatch, kind, has_genes, log):
+    monkeypatch.setattr(_pool, "CHUNK", 3)
+    monkeypatch.setattr(_pool, "BLOCK", 2)
+    matrix = COUNTS_OF_CELLS.copy()
+    matrix[3, 2] = np.nan
+    adata = make(
+        np.hstack([matrix, -np.ones((4, 1))]) if has_genes else matrix, peaks=[*PEAKS, "SPI1"][: 3 + has_genes]
+    )
+    if has_genes:
+        adata.var["feature_types"] = ["Peaks"] * 3 + ["Gene Expression"]
+    adata.X = kind(adata.X.toarray())
+    expected = EXPECTED.copy()
+    expected[2, 1] -= 5
+    assert np.array_equal(counts_of(gb.io.from_anndata(adata, groupby="cell_type")), expected)
+    assert "1 values are NaN (not measured)" in log.text
+    dense = adata.X.toarray() if sparse.issparse(adata.X) else adata.X
+    assert np.isnan(dense[3, 2])  # the input is as it was
+
+
+def test_checks_allocate_little():
+    matrix = sparse.random(2000, 5000, density=0.4, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+    matrix.data = np.ceil(matrix.data * 3)
+    tracemalloc.start()
+    _pool.pool(matrix, np.arange(2000) % 2, n_groups=2, keep=np.ones(5000, dtype=bool))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < matrix.data.nbytes / 4  # one mask of all values alone would be this much
 
 
 def test_layer():
@@ -232,6 +266,25 @@ def test_bad_input(adata, options, message):
     with pytest.raises(ValueError, match=message) as error:
         gb.io.from_anndata(adata, **options)
     assert "Expected" in str(error.value)
+
+
+def test_a_mudata_is_refused():
+    mdata = gb.io.assemble(sequences=["ACGT"])
+    with pytest.raises(TypeError, match=r"`adata` to be an AnnData; found a MuData\. Give one of its modalities"):
+        gb.io.from_anndata(mdata, groupby="cell_type")
+    with pytest.raises(TypeError, match=r"found a DataFrame\. Make one"):
+        gb.io.from_anndata(pd.DataFrame())
+
+
+def test_chromosomes_that_a_table_made_floats():
+    adata = make(peaks=["p1", "p2", "p3"])
+    adata.var[CHROM.key], adata.var[START.key], adata.var[END.key] = [1.0, 2.0, 22.0], [1, 2, 3], 100
+    assert list(gb.io.from_anndata(adata, groupby="cell_type").obs_names) == ["1:1-100", "2:2-100", "22:3-100"]
+    adata.var[CHROM.key] = pd.Categorical([1.0, 2.0, 22.0])
+    assert list(CHROM.get(gb.io.from_anndata(adata, groupby="cell_type"))) == ["1", "2", "22"]
+    adata.var[CHROM.key] = [1.0, 2.5, 22.0]
+    with pytest.raises(ValueError, match=r"Expected names of chromosomes; found 2\.5"):
+        gb.io.from_anndata(adata, groupby="cell_type")
 
 
 def test_cells_without_groupby_are_not_made_dense():

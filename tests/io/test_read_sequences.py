@@ -38,6 +38,11 @@ def test_fasta(file, name):
     assert not CHROM.has(mdata)
 
 
+def test_blank_lines_around_records(file):
+    mdata = gb.io.read_sequences(file("\n  \n" + FASTA.replace("\nacg\n", "\n\nacg\n\n") + "\n"))
+    assert [decode(row) for row in DNA_CODE.get(mdata)] == ["ACGTACG", "GGNNNNN"]
+
+
 @pytest.mark.parametrize(("text", "name"), [(TABLE, "a.tsv"), (TABLE, "a.tsv.gz"), (TABLE.replace("\t", ","), "a.csv")])
 def test_table(file, text, name):
     mdata = gb.io.read_sequences(file(text, name))

@@ -92,6 +92,58 @@ def test_backed(mdata, atac, tmp_path):
     backed.file.close()
 
 
+def test_matrices_are_shared_and_tables_are_not(mdata, atac):
+    atac.layers["dense"] = atac.X.toarray()
+    atac.obsm["table"] = pd.DataFrame({"x": [1, 2]}, index=atac.obs_names)
+    atac.raw = atac.copy()
+    atac.uns["note"] = {"kept": [1]}
+    result = gb.io.to_anndata(mdata, atac)
+    assert np.shares_memory(result.X.data, atac.X.data)
+    assert np.shares_memory(result.layers["dense"], atac.layers["dense"])
+    assert np.shares_memory(result.raw.X.data, atac.raw.X.data)
+    result.obs["new"] = 1
+    result.layers["more"] = result.layers["dense"] + 1
+    result.obsm["table"]["new"] = 1
+    result.uns["note"]["kept"].append(2)
+    result.obs_names = ["d1", "d2"]
+    assert list(atac.obs.columns) == ["cell_type"]
+    assert list(atac.layers) == ["dense"]
+    assert list(atac.obsm["table"].columns) == ["x"]
+    assert list(atac.obsm["table"].index) == list(atac.obs_names) == ["c1", "c2"]
+    assert atac.uns["note"] == {"kept": [1]}
+    assert not atac.varm
+    assert list(atac.var.columns) == []
+
+
+def test_a_view_gives_an_object_of_its_own(mdata, atac):
+    result = gb.io.to_anndata(mdata, atac[:1])
+    assert not result.is_view
+    assert result.X.toarray().tolist() == [[1, 2, 3]]
+
+
+def test_replaced_columns_are_told(mdata, atac, log):
+    atac.var["leiden"] = "mine"
+    atac.varm[EMBEDDING.key] = np.zeros((3, 1))
+    result = gb.io.to_anndata(mdata, atac)
+    assert f"replaced in the result, since `adata` has the same name already: leiden, {EMBEDDING.key}" in log.text
+    assert result.var["leiden"].tolist()[0] == "y"
+    assert (atac.var["leiden"] == "mine").all()
+    assert atac.varm[EMBEDDING.key].shape == (3, 1)
+
+
+def test_flags_and_ranks_that_are_missing_can_be_written(mdata, atac, tmp_path):
+    mdata.obs["flag"], mdata.obs["rank"] = [True, False], [1, 2]
+    gb.io.to_anndata(mdata, atac).write_h5ad(tmp_path / "a.h5ad")
+    var = ad.read_h5ad(tmp_path / "a.h5ad").var
+    assert var["flag"].isna().tolist() == var["rank"].isna().tolist() == [False, True, False]
+    assert var["rank"].iloc[0] == 2
+
+
+def test_a_mudata_is_refused(mdata):
+    with pytest.raises(TypeError, match="`adata` to be an AnnData; found a MuData"):
+        gb.io.to_anndata(mdata, mdata)
+
+
 def test_other_peaks_are_refused(mdata, atac):
     atac.var_names = ["chr9-1-2", "chr9-2-3", "chr9-3-4"]
     with pytest.raises(ValueError, match=r"none of 3 is: chr9:1-2.* Give the AnnData"):

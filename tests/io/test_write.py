@@ -76,6 +76,24 @@ def test_round_trip(tmp_path, suffix):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_object_is_as_it_was(tmp_path, suffix):
+    mdata = make()
+    part = mdata[:2]
+    for written in (mdata, part):
+        gb.io.write(written, tmp_path / f"a{suffix}")
+        assert gb.io.read(tmp_path / f"a{suffix}").n_obs == written.n_obs
+    assert part.is_view
+    mdata.uns["cannot be written"] = object()
+    with pytest.raises(Exception, match="object"):
+        gb.io.write(mdata, tmp_path / f"a{suffix}")
+    assert SCHEMA_KEY not in mdata.uns[UNS]
+    bare = gb.io.assemble(sequences=["ACGT"])
+    gb.io.write(bare, tmp_path / f"b{suffix}")
+    assert UNS not in bare.uns
+    assert gb.io.read(tmp_path / f"b{suffix}").uns[UNS][SCHEMA_KEY] == SCHEMA_VERSION
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(4)), st.integers(1, 4), st.sampled_from(SUFFIXES))
 def test_subsets_and_permutations_survive(tmp_path, order, size, suffix):

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import genebert as gb
 from genebert import _keys, _mudata
 from genebert.model import GeneBERT
+from genebert.model._pretrained import read_weights, write_weights
+from genebert.nn import GeneBERTConfig
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +188,57 @@ def test_missing_slots_name_their_function(toy):
     bare = _mudata.build({_keys.SEQ: toy[_keys.SEQ]})
     with pytest.raises(KeyError, match="scan_motifs"):
         GeneBERT.setup_mudata(bare)
+
+
+def test_regions_without_a_base_get_a_zero_half_whatever_the_batch(model, toy):
+    dim = model.module.config.dim
+    _keys.DNA_CODE.get(toy)[5] = 4
+    full = embed(model, toy)
+    assert (full[5, :dim] == 0).all()
+    np.testing.assert_allclose(embed(model, toy[[5]].copy())[0], full[5], atol=1e-5)
+    np.testing.assert_allclose(embed(model, toy, batch_size=1), full, atol=1e-5)
+
+
+def test_scores_of_another_kind_are_refused(model, toy):
+    gb.pp.scan_motifs(toy, score="count")
+    with pytest.raises(ValueError, match=r"score='max', as the model was trained on; found 'count'.*scan_motifs"):
+        embed(model, toy)
+
+
+def test_a_model_without_data_asks_for_it(model, tmp_path):
+    model.save(tmp_path)
+    loaded = GeneBERT.load(tmp_path, device="cpu")
+    for call in (loaded.get_latent_representation, loaded.train, loaded.get_pretraining_scores):
+        with pytest.raises(ValueError, match="loaded without data"):
+            call()
+    with pytest.raises(ValueError, match="`mdata` or `tfs`"):
+        GeneBERT()
+
+
+def test_training_on_keeps_the_moments_that_the_weights_know(model, toy, tmp_path):
+    model.save(tmp_path)
+    loaded = GeneBERT.load(tmp_path, device="cpu")
+    before = loaded.module.tf_mean.clone()
+    loaded.train(toy[: toy.n_obs // 2].copy(), max_epochs=1)
+    assert (loaded.module.tf_mean == before).all()
+    assert loaded.digest != model.digest
+
+
+def test_weights_of_another_layout_are_refused(model, tmp_path):
+    model.save(tmp_path)
+    state, description = read_weights(tmp_path)
+    del state["tf_mean"]
+    rest = {name: description[name] for name in ("config", "tfs", "training")}
+    write_weights(tmp_path, state, rest, overwrite=True, half=False)
+    with pytest.raises(ValueError, match=r"1 in .* differ, the first is tf_mean: expected \(857,\), found None"):
+        GeneBERT.load(tmp_path)
+
+
+def test_scores_on_regions_of_the_wrong_shape(model, toy):
+    with pytest.raises(ValueError, match=r"`regions` as bool \(600,\); found"):
+        model.get_pretraining_scores(toy, regions=np.arange(5))
+
+
+def test_a_config_for_other_tfs(toy):
+    with pytest.raises(ValueError, match="n_tfs=3"):
+        GeneBERT(tfs=["A"], config=GeneBERTConfig.preset("tiny", n_tfs=3))

@@ -64,6 +64,34 @@ def test_intervals_hold_the_value_and_shrink_with_regions():
     assert width(2_000) < 0.5 * width(100)
 
 
+def test_an_objective_without_items_beside_another():
+    logits, truth = torch.zeros(4), torch.tensor([0.0, 1, 0, 1])
+    book = ScoreBook(CHANCE)
+    empty = torch.zeros(0)
+    book.add(
+        {
+            "masked_region": Scored(torch.zeros(()), logits, truth, torch.arange(4)),
+            "next_segment": Scored(torch.zeros(()), empty, empty, torch.zeros(0, dtype=torch.long)),
+        }
+    )
+    rows = book.summary(rng=np.random.default_rng(0))
+    assert [row["objective"] for row in rows] == ["masked_region"] * 2
+
+
+def test_lines_per_batch_give_the_same_summary():
+    g = torch.Generator().manual_seed(0)
+    items = [
+        Scored(torch.zeros(()), torch.randn(30, generator=g), torch.randn(30, generator=g), torch.arange(30) // 3)
+        for _ in range(3)
+    ]
+    books = ScoreBook(CHANCE), ScoreBook(CHANCE, by_region=False)
+    for book in books:
+        for item in items:
+            book.add({"masked_region": item})
+    first, second = (book.summary() for book in books)
+    assert [row["value"] for row in first] == pytest.approx([row["value"] for row in second])
+
+
 def test_nothing_scored_gives_no_row():
     empty = torch.zeros(0)
     item = Scored(torch.zeros(()), empty, empty, torch.zeros(0, dtype=torch.long))

@@ -42,6 +42,14 @@ def test_the_share_that_is_hidden():
     assert 0.14 < hidden.float().mean() < 0.18
 
 
+def test_the_share_does_not_depend_on_longer_sequences_of_the_batch():
+    codes, lengths = torch.zeros((500, 1000), dtype=torch.uint8), torch.tensor([100, 1000]).repeat(250)
+    _, hidden = hide_spans(codes, lengths, span=12, generator=generator())
+    short, long = hidden[lengths == 100].sum(1) / 100, hidden[lengths == 1000].sum(1) / 1000
+    assert 0.12 < short.mean() <= 0.24
+    assert 0.12 < long.mean() < 0.16
+
+
 def test_padding_and_n_are_never_scored():
     codes = torch.zeros((50, 60), dtype=torch.uint8)
     codes[:, 30:] = 4

@@ -51,7 +51,10 @@ def test_a_config_survives_json(preset):
     ("changes", "message"),
     [
         ({"k": 9}, r"`k` in \[3, 8\]; found 9"),
-        ({"dim": 33}, "multiple of `n_heads`"),
+        ({"dim": 34}, "multiple of twice `n_heads`"),
+        ({"stride": 0}, "`stride` to be 1 or more"),
+        ({"filter_width": 10}, "`filter_width` to be odd"),
+        ({"region_dim": 15, "region_heads": (2, 2)}, "multiples of `region_heads`"),
         ({"region_heads": (1,)}, "as many"),
     ],
 )
@@ -81,8 +84,9 @@ def test_standardised_scores_are_weighted_and_limited():
     network = make(n_tfs=2)
     network.set_tf_scale(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]))
     scores = torch.tensor([[[3.0, 1.0]]])
-    assert network.standardise(scores).tolist() == [[[1.0, 10.0]]]
-    assert network.standardise(scores, torch.tensor([[[0.5]]])).tolist() == [[[0.5, 5.0]]]
+    assert network.standardise(scores).tolist() == [[[1.0, 1.0]]]  # a TF that was constant keeps its own unit
+    assert network.standardise(scores * 100).tolist() == [[[10.0, 10.0]]]
+    assert network.standardise(scores, torch.tensor([[[0.5]]])).tolist() == [[[0.5, 0.5]]]
 
 
 def test_the_kmer_head_starts_from_the_frequencies():

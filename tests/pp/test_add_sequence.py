@@ -221,3 +221,16 @@ def test_wrong_arguments(genome, refuses, arguments, message):
     mdata = regions(("1", 400, 500))
     with refuses(mdata, ValueError, message):
         gb.pp.add_sequence(mdata, genome, **arguments)
+
+
+def test_motif_scores_of_earlier_sequences_are_told(genome, log):
+    told = 'mdata["tf"].X is still that of the earlier sequences. Run gb.pp.scan_motifs again.'
+    mdata = regions(("1", 200, 240), ("2", 690, 710), ("X", 150, 180))
+    gb.pp.add_sequence(mdata, genome, seq_length=40)
+    gb.pp.scan_motifs(mdata, gb.io.read_motifs()[:3])
+    gb.pp.add_sequence(mdata, genome, seq_length=40)
+    gb.pp.add_sequence(mdata, genome, seq_length=40, edge="drop")  # fewer regions, the same sequences
+    assert mdata.n_obs == 2
+    assert told not in log.messages
+    gb.pp.add_sequence(mdata, genome, seq_length=30)
+    assert told in log.messages

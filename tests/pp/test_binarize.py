@@ -58,9 +58,21 @@ def test_impossible_accessibility(toy, refuses, value):
         gb.pp.binarize(toy)
 
 
+def test_values_that_are_no_log1p_need_a_threshold(toy, refuses):
+    cpm = np.expm1(_keys.ACCESSIBILITY.get(toy))
+    assert cpm.max() > 709  # whose exponential is infinite
+    _keys.ACCESSIBILITY.set(toy, cpm)
+    with refuses(toy, ValueError, r"X does not look like log1p\. .* give `threshold=`"):
+        gb.pp.binarize(toy)
+    gb.pp.binarize(toy, threshold=1000.0)
+    np.testing.assert_array_equal(_keys.OPEN.get(toy).toarray(), cpm >= 1000)
+
+
 def test_wrong_arguments(toy, refuses):
     with refuses(toy, ValueError, "`threshold` to be a number"):
         gb.pp.binarize(toy, threshold="high")
+    with refuses(toy, ValueError, "`threshold` to be a number in .*; found nan"):
+        gb.pp.binarize(toy, threshold=float("nan"))
 
 
 def test_without_accessibility(bare):

@@ -77,3 +77,15 @@ def test_copy_round_trip_and_subset(toy, changed, round_trip):
 def test_target_sum_is_checked(toy, refuses):
     with refuses(toy, ValueError, "`target_sum`"):
         gb.pp.normalize_accessibility(toy, target_sum=0)
+
+
+def test_calls_of_earlier_accessibility_are_told(toy, log):
+    told = 'mdata["atac"].layers["open"] is still that of the earlier accessibility. Run gb.pp.binarize again.'
+    gb.pp.normalize_accessibility(toy)
+    assert told not in log.messages  # the numbers are the same
+    gb.pp.normalize_accessibility(toy, target_sum=1e4)
+    assert told in log.messages
+    log.clear()
+    del toy[_keys.ATAC].layers[_keys.OPEN.key]
+    gb.pp.normalize_accessibility(toy, target_sum=1e5)
+    assert told not in log.messages

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -240,3 +242,13 @@ def test_any_sequence(text):
     codes = encode(text)[None]
     scores = scan_sequences(codes, MATRICES[:4], background=UNIFORM)
     np.testing.assert_allclose(scores, reference_max(codes, MATRICES[:4]), atol=1e-5)
+
+
+def test_the_matrix_is_held_once():
+    codes = random_codes(20_000, 20)
+    scan_sequences(codes[:10], MATRICES, background=UNIFORM)  # compiles
+    tracemalloc.start()
+    scores = scan_sequences(codes, MATRICES * 20, background=UNIFORM, n_threads=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * scores.nbytes

@@ -29,6 +29,12 @@ def test_share(toy, share, n_held_out):
     assert len(first) == n_held_out
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+def test_shares_of_any_number_type(toy, number):
+    gb.pp.split_cell_types(toy, holdout=number(0.34), rng=1)
+    assert len(held_out(toy)) == 2
+
+
 @pytest.mark.parametrize(
     ("holdout", "message"),
     [
@@ -36,6 +42,7 @@ def test_share(toy, share, n_held_out):
         ([], "found none"),
         (1.0, "takes all 6"),
         (2, "`holdout` to be a number"),
+        (float("nan"), "`holdout` to be a number in .*; found nan"),
     ],
 )
 def test_wrong_arguments(toy, refuses, holdout, message):

@@ -51,6 +51,12 @@ def test_share_beside_named_chromosomes(toy):
     assert "chr4" not in chromosomes(toy, "test")
 
 
+def test_shares_of_any_number_type(toy):
+    gb.pp.split_regions(toy, val=np.float32(0.125), test=np.float64(0.25), copy=True)
+    gb.pp.split_regions(toy, val=0, test=["chr1"])
+    assert set(splits(toy)) == {"train", "test"}
+
+
 def test_no_validation_set(toy):
     gb.pp.split_regions(toy, val=0.0, test=["chr1"])
     assert set(splits(toy)) == {"train", "test"}
@@ -68,8 +74,20 @@ def test_bare_sequences_are_drawn_one_by_one():
     mdata = gb.io.assemble(sequences=["".join(rng.choice(list("ACGT"), 20)) for _ in range(100)])
     gb.pp.split_regions(mdata, val=0.1, test=0.3)
     assert [(splits(mdata) == name).sum() for name in ("train", "val", "test")] == [60, 10, 30]
-    with pytest.raises(ValueError, match="`test` to be a share, since these sequences have no chromosome"):
+    with pytest.raises(ValueError, match="`test` to be a share, since 100 of 100 regions have no chromosome"):
         gb.pp.split_regions(mdata, test=["chr1"])
+
+
+def test_regions_with_and_without_chromosomes(toy, log, refuses):
+    is_bare = np.arange(600) % 6 == 0
+    _keys.CHROM.set(toy, _keys.CHROM.get(toy).mask(is_bare))
+    with refuses(toy, ValueError, "`val` to be a share, since 100 of 600 regions have no chromosome; found .*'chr1'"):
+        gb.pp.split_regions(toy, val=["chr1"])
+    gb.pp.split_regions(toy, val=0.1, test=0.2)
+    by_chromosome = _keys.CHROM.get(toy)[~is_bare].groupby(splits(toy)[~is_bare]).unique()
+    assert sum(map(len, by_chromosome)) == 6  # each in one split
+    assert [(splits(toy)[is_bare] == name).sum() for name in ("train", "val", "test")] == [70, 10, 20]
+    assert "100 of 600 regions have no chromosome: drawn one by one." in log.messages
 
 
 @pytest.mark.parametrize(

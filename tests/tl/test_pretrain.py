@@ -5,6 +5,7 @@ import pytest
 
 import genebert as gb
 from genebert import _keys
+from genebert.nn import OBJECTIVES
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +43,33 @@ def test_a_saved_model_embeds_the_same(trained, tmp_path):
         ({"preset": "huge"}, "`preset`"),
         ({"cell_types": ["Neuron"]}, "found 'Neuron'"),
         ({"max_epochs": 0}, "`max_epochs`"),
+        ({"cell_types": []}, "one or more `cell_types`"),
         ({"objectives": {"guessing": 1}}, "guessing"),
+        ({"objectives": dict.fromkeys(OBJECTIVES, 0)}, "a weight above 0"),
         ({"key_added": "a/b"}, "`key_added`"),
     ],
 )
 def test_bad_arguments_write_nothing(toy, kwargs, message):
+    before = set(toy.uns), set(toy.uns[_keys.UNS])
     with pytest.raises(ValueError, match=message):
         gb.tl.pretrain(toy, **{"preset": "tiny", "max_epochs": 1, **kwargs})
-    assert "pretrain" not in toy.uns[_keys.UNS]
+    assert (set(toy.uns), set(toy.uns[_keys.UNS])) == before
 
 
-def test_bare_sequences_can_be_trained_on(toy):
+def test_bare_sequences_can_be_trained_on_and_scored(toy):
     from genebert import _mudata
 
     seq = toy[_keys.SEQ].copy()
     del seq.obs[_keys.CHROM.key]
     bare = _mudata.build({_keys.SEQ: seq, _keys.TF: toy[_keys.TF]})
-    gb.tl.pretrain(bare, preset="tiny", max_epochs=1)
-    assert "next_segment" not in set(gb.get.history(bare)["objective"])
+    model = gb.tl.pretrain(bare, preset="tiny", max_epochs=1)
+    scores = model.get_pretraining_scores(regions=np.ones(bare.n_obs, dtype=bool))
+    for table in (gb.get.history(bare), scores):
+        assert set(table["objective"]) == {"masked_genome", "matching", "masked_region"}
+
+
+def test_a_view_is_made_an_object_of_its_own(toy):
+    view = toy[np.asarray(_keys.CHROM.get(toy) != "chr1")]
+    gb.tl.pretrain(view, preset="tiny", max_epochs=1, cell_types="Monocyte")
+    assert "pretrain" in view.uns[_keys.UNS]
+    assert "pretrain" not in toy.uns[_keys.UNS]

@@ -152,7 +152,7 @@ def write_report(args: argparse.Namespace, table: pd.DataFrame, objectives: pd.D
         "",
         "## The main job on real regions",
         "",
-        "Written by `tests/benchmarks/main_job.py`. K562 against HepG2 regions of the DHS vocabulary (Meuleman et al. 2020), ",
+        "Written by `tests/benchmarks/main_job.py`. K562 against HepG2 regions of the DHS vocabulary (Meuleman et al. 2020),",
         "logistic regression fitted on the train chromosomes, scored on chr8 and chr10; intervals: bootstrap over regions.",
         f"Model: preset `mini`, {args.epochs} epochs on the train chromosomes, {cpu:.1f} CPU minutes, seed {args.seed}.",
         f"Machine: {machine()}.",

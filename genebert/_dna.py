@@ -11,14 +11,14 @@ N_BASES = 4
 N = 4
 
 _ENCODE = np.full(256, N, dtype=np.uint8)
-for _code, _base in enumerate("ACGT"):
-    _ENCODE[[ord(_base), ord(_base.lower())]] = _code
+for _code, _letters in enumerate(("Aa", "Cc", "Gg", "TtUu")):  # RNA is read as the DNA that it was copied from
+    _ENCODE[[ord(letter) for letter in _letters]] = _code
 _DECODE = np.frombuffer(BASES.encode(), dtype=np.uint8)
 _COMPLEMENT = np.array([3, 2, 1, 0, 4], dtype=np.uint8)
 
 
 def encode(sequence: str | bytes | np.ndarray) -> np.ndarray:
-    """Turn letters into codes. Lower case (soft-masked) counts; any other letter than ACGT becomes N."""
+    """Turn letters into codes. Lower case (soft-masked) counts, U is read as T; any other letter becomes N."""
     if isinstance(sequence, str):
         sequence = sequence.encode("ascii", errors="replace")
     letters = np.frombuffer(sequence, dtype=np.uint8) if isinstance(sequence, bytes) else sequence

@@ -17,7 +17,7 @@ __all__ = [
     "ACCESSIBILITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE", "EMBEDDING", "END", "FAMILY", "GC",
     "HISTORY_COLUMNS", "LABELS", "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MODALITIES", "MOTIF", "MOTIF_ID", "N_CELLS", "N_REPLICATES",
     "OPEN", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SLOTS", "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS",
-    "WIDTH", "Slot", "load_record", "record",
+    "WIDTH", "MissingSlotError", "Slot", "load_record", "record",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -25,6 +25,16 @@ SCHEMA_KEY = "schema_version"
 UNS = "genebert"
 
 SEQ, TF, ATAC, LABEL = MODALITIES = ("seq", "tf", "atac", "labels")
+
+
+_USER = ("you",)
+
+
+class MissingSlotError(KeyError):
+    """A slot is not filled. Unlike a plain `KeyError` it shows its message without quotes."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,16 @@ class Slot:
         return f"{owner}.{self.attr}" + ("" if self.key is None else f'["{self.key}"]')
 
     def has(self, mdata: Any) -> bool:
-        """Whether it is filled."""
+        """Whether it is filled.
+
+        Raises
+        ------
+        TypeError
+            When `mdata` is no MuData.
+        """
+        if not hasattr(mdata, "mod"):
+            msg = f"Expected a MuData; found {type(mdata).__name__}. Make one with gb.io.from_anndata, or read one with gb.io.read."
+            raise TypeError(msg)
         if self.modality is not None and self.modality not in mdata.mod:
             return False
         store = getattr(self._owner(mdata), self.attr)
@@ -62,8 +81,8 @@ class Slot:
             When it is missing; the message names the functions that fill it.
         """
         if not self.has(mdata):
-            msg = f"Expected {self.path} ({self.content}), which is missing. Run {' or '.join(self.filled_by)} first."
-            raise KeyError(msg)
+            remedy = "It is yours to fill." if self.filled_by == _USER else f"Run {' or '.join(self.filled_by)} first."
+            raise MissingSlotError(f"Expected {self.path} ({self.content}), which is missing. {remedy}")
         store = getattr(self._owner(mdata), self.attr)
         return store if self.key is None else store[self.key]
 
@@ -132,9 +151,9 @@ N_REPLICATES = Slot(
 )  # fmt: skip
 TF_ACTIVITY = Slot(
     ATAC, "varm", "tf_activity", "TF activity from accessibility", "float32 DataFrame", "(cell types, TFs)",
-    ("gb.pp.tf_activity",),
+    _USER,
 )  # fmt: skip
-TF_EXPRESSION = Slot(ATAC, "varm", "tf_expression", "TF expression", "float32 DataFrame", "(cell types, TFs)", ("you",))
+TF_EXPRESSION = Slot(ATAC, "varm", "tf_expression", "TF expression", "float32 DataFrame", "(cell types, TFs)", _USER)
 LABELS = Slot(
     LABEL, "X", None, "one column per experiment; NaN = not labelled", "float32", "(regions, experiments)",
     ("gb.io.assemble", "gb.io.read_sequences"),
@@ -196,7 +215,7 @@ def load_record(mdata: Any, verb: str, key_added: str, *, filled_by: str) -> dic
     if key_added not in entries:
         there = f" Found: {', '.join(map(repr, entries))}." if entries else ""
         msg = f'Expected mdata.uns["{UNS}"]["{verb}"]["{key_added}"], which is missing.{there} Run {filled_by} first.'
-        raise KeyError(msg)
+        raise MissingSlotError(msg)
     return entries[key_added]
 
 

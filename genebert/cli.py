@@ -167,10 +167,8 @@ def pretrain(
     data: Data,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
-    preset: Annotated[str, typer.Option(help="Size of the network: mini, base or paper.")] = "mini",
-    max_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the regions.", show_default="the preset's")
-    ] = None,
+    preset: Annotated[str, typer.Option(help="Size of the network: mini, base, paper, or tiny for a trial.")] = "mini",
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the regions.", show_default="20")] = None,
     device: Device = "auto",
 ) -> None:
     """Learn from your own regions, without labels.

@@ -171,3 +171,15 @@ def test_missing_record_tells_what_is_there(recorded):
         _keys.load_record(recorded, "pretrain", "other", filled_by="gb.tl.pretrain")
     with pytest.raises(KeyError, match=r"which is missing\. Run gb\.tl\.embed first"):
         _keys.load_record(recorded, "embed", "X", filled_by="gb.tl.embed")
+
+
+def test_a_slot_of_something_else_than_a_mudata():
+    with pytest.raises(TypeError, match=r"Expected a MuData; found AnnData.*gb.io.from_anndata"):
+        _keys.DNA_CODE.get(AnnData(np.ones((2, 2))))
+
+
+def test_a_missing_slot_shows_its_message_without_quotes(empty):
+    with pytest.raises(KeyError) as caught:
+        _keys.TF_EXPRESSION.get(empty)
+    assert str(caught.value).startswith("Expected mdata")
+    assert str(caught.value).endswith("It is yours to fill.")

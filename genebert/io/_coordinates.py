@@ -28,7 +28,7 @@ def check_anndata(adata: AnnData) -> None:
     """Raise unless it is an AnnData."""
     if not isinstance(adata, AnnData):
         is_mudata = isinstance(adata, MuData)
-        remedy = "Give one of its modalities: mdata['atac']." if is_mudata else "Make one: anndata.AnnData(...)."
+        remedy = "Give one of its modalities: mdata['atac']." if is_mudata else "Read one: anndata.read_h5ad(path)."
         msg = f"Expected `adata` to be an AnnData; found a {type(adata).__name__}. {remedy}"
         raise TypeError(msg)
 

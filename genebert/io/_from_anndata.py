@@ -12,7 +12,7 @@ from scipy import sparse
 
 from genebert import _mudata
 from genebert._keys import ACCESSIBILITY, COUNTS, N_CELLS, N_REPLICATES, START, record
-from genebert._logging import info
+from genebert._logging import info, warn
 from genebert._validate import check_columns, listed
 from genebert.io._coordinates import check_anndata, peak_mask, regions_are_obs, regions_of
 from genebert.io._modalities import accessibility_modality, seq_modality, unique_index
@@ -20,6 +20,7 @@ from genebert.io._pool import mean_log_cpm, pool
 
 __all__ = ["from_anndata"]
 
+MANY_CELL_TYPES = 50
 MAX_CELL_TYPES = 1000  # more rows than this without `groupby` are cells, and making them dense would fill the memory
 
 
@@ -134,6 +135,12 @@ def _dense(matrix: Any, keep: np.ndarray) -> np.ndarray:
             "like cells. Name the column with their cell types: groupby=..."
         )
         raise ValueError(msg)
+    if matrix.shape[0] > MANY_CELL_TYPES:
+        warn(
+            f"{matrix.shape[0]} rows are taken as cell types. If they are cells, name the column with their cell types: "
+            "groupby=...",
+            stacklevel=4,
+        )
     values = matrix if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) else matrix[:]
     values = values[:, keep]
     return (values.toarray() if sparse.issparse(values) else np.asarray(values)).T

@@ -13,7 +13,7 @@ from mudata import MuData
 from genebert import _keys
 from genebert._data import RegionSource, loader
 from genebert._validate import check_range
-from genebert.model._scan import check_scan
+from genebert.model._scan import check_inputs
 from genebert.model._scores import ScoreBook
 from genebert.model._training import window_dataset
 from genebert.nn import GeneBERTNetwork, objectives
@@ -41,7 +41,7 @@ def score_objectives(
     if regions.dtype != bool or regions.shape != (mdata.n_obs,):
         msg = f"Expected `regions` as bool ({mdata.n_obs},); found {regions.dtype} {regions.shape}."
         raise ValueError(msg)
-    check_scan(mdata, record.get("scan"))
+    check_inputs(mdata, record)
     source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy())
     dataset = window_dataset(
         mdata, source, regions=regions, cell_types=record["cell_types"] if cell_types is None else list(cell_types),

@@ -23,7 +23,7 @@ from genebert.model._evaluation import score_objectives
 from genebert.model._inference import Strands, embed_windows
 from genebert.model._plan import PretrainingPlan, Progress, quiet_training
 from genebert.model._pretrained import fingerprint, load_state, read_weights, write_weights
-from genebert.model._scan import check_scan
+from genebert.model._scan import check_inputs
 from genebert.model._training import check_training, order_tfs, prepare, set_filters
 from genebert.nn import GeneBERTConfig, GeneBERTNetwork
 
@@ -165,7 +165,7 @@ class GeneBERT(BaseModelClass):
         )
         defaults = {"enable_progress_bar": False, "gradient_clip_val": 1.0, "check_val_every_n_epoch": 1}
         self.module.train()
-        self.history_ = None  # scvi-tools would append to that of an earlier run
+        self.history_ = self.history_ or {}  # scvi-tools appends to it, and warns where there is none
         callbacks = [Progress(), *trainer_kwargs.pop("callbacks", [])]
         with quiet_training():
             TrainRunner(
@@ -208,7 +208,7 @@ class GeneBERT(BaseModelClass):
         float32 ``(regions, n_latent)``: sequence half, then region half, each of mean 0 and variance 1 per region.
         """
         mdata = self._resolve(mdata)
-        check_scan(mdata, self.training_record.get("scan"))
+        check_inputs(mdata, self.training_record)
         check_literal(tf_weight, TFWeight, name="tf_weight")
         check_literal(strands, Strands, name="strands")
         check_range(batch_size, name="batch_size", low=1, integer=True)

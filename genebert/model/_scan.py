@@ -1,4 +1,4 @@
-"""How a TF matrix was scanned: a model reads only what was scanned as its training data were."""
+"""How sequences and TF matrix came about: a model reads what was made as its training data were."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from mudata import MuData
 
 from genebert import _keys
+from genebert._logging import info, warn
 
-__all__ = ["check_scan", "scan_params"]
+__all__ = ["check_inputs", "scan_params"]
 
 _VERB = "scan_motifs"
 _DECIDING = ("score", "background", "strands", "pseudocount")
+_SIMILAR = 1.3  # ratio of lengths up to which embeddings stay close
 
 
 def scan_params(mdata: MuData) -> dict[str, Any] | None:
@@ -24,14 +26,33 @@ def scan_params(mdata: MuData) -> dict[str, Any] | None:
     return {name: np.asarray(entry["params"][name]).tolist() for name in _DECIDING}
 
 
-def check_scan(mdata: MuData, trained_on: Mapping[str, Any] | None) -> None:
-    """Refuse scores of another kind than the model was trained on, where both are known.
+def check_inputs(mdata: MuData, record: Mapping[str, Any]) -> None:
+    """Compare the data with those of a training record, where both are known.
+
+    Tells when a modality is absent; warns when sequences are much longer or shorter than in training, since the highest
+    score of a motif grows with the length that was searched.
 
     Raises
     ------
     ValueError
-        When score, background, strands or pseudocount differ.
+        When score, background, strands or pseudocount of the motif scan differ.
     """
+    for slot in (_keys.DNA_CODE, _keys.TF_SCORE):
+        if not slot.has(mdata):
+            info(f"{slot.path} is missing: its columns of the embedding are 0. {slot.filled_by[0]} fills it.")
+    trained_on = record.get("seq_length")
+    if trained_on and _keys.DNA_CODE.has(mdata):
+        length = _keys.DNA_CODE.get(mdata).shape[1]
+        if not trained_on / _SIMILAR <= length <= trained_on * _SIMILAR:
+            warn(
+                f"Expected sequences of about {trained_on} bp, as the model was trained on; found {length} bp. Embeddings "
+                f"shift with the length: run gb.pp.add_sequence(..., seq_length={trained_on}) and scan again, or train a "
+                "model of your own with gb.tl.pretrain."
+            )
+    _check_scan(mdata, record.get("scan"))
+
+
+def _check_scan(mdata: MuData, trained_on: Mapping[str, Any] | None) -> None:
     found = scan_params(mdata) if _keys.TF_SCORE.has(mdata) else None
     if found is None or trained_on is None:
         return

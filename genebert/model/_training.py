@@ -96,6 +96,8 @@ def prepare(
     is_new: bool,
 ) -> Prepared:
     """Choose regions, cut windows and give a new network what the training regions tell before training."""
+    if cell_types is None:
+        info("no accessibility or no coordinates: each region is read alone, without next-segment prediction")
     split = split_regions(mdata, seed=seed)
     source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy())
     shared = {"cell_types": cell_types, "tf_weight": tf_weight, "window_size": network.config.window_size}
@@ -110,6 +112,7 @@ def prepare(
         "chromosomes": sorted(map(str, pd.unique(np.asarray(chroms, dtype=object)))),
         "n_regions": int(split.train.sum()),
         "tf_weight": tf_weight,
+        "seq_length": int(_keys.DNA_CODE.get(mdata).shape[1]),
         "scan": scan_params(mdata),
     }
     return Prepared(PretrainingData(train, val, batch_size=batch_size), chance, record)
@@ -146,7 +149,6 @@ def resolve_cell_types(mdata: MuData, cell_types: Sequence[str] | None) -> list[
         if cell_types is not None:
             _keys.OPEN.get(mdata)
             _keys.CHROM.get(mdata)
-        info("no accessibility or no coordinates: each region is read alone, without next-segment prediction")
         return None
     _keys.OPEN.get(mdata)
     names = mdata[_keys.ATAC].var_names

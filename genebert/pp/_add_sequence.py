@@ -21,7 +21,7 @@ __all__ = ["add_sequence"]
 Edge = Literal["pad", "shift", "drop", "error"]
 Missing = Literal["error", "drop"]
 
-DEFAULT_LENGTH = 256  # bp, for regions of unequal width: what the shipped weights read
+DEFAULT_LENGTH = 200  # bp, for regions of unequal width: what the shipped weights were trained on
 
 
 class _Windows(NamedTuple):
@@ -54,7 +54,8 @@ def add_sequence(
         The genome, or the path of its FASTA file. Chromosomes may be named in another style (``chr1``, ``1``,
         ``NC_000001.11``); they are mapped and the mapping is logged.
     seq_length
-        Length of the window in bp; None for the width of the regions where they are all alike, else 256.
+        Length of the window in bp; None for the width of the regions where they are all alike, else 200, the length that
+        the shipped weights were trained on.
     edge
         What to do with windows that reach past the end of a chromosome, or out of what the file covers:
 

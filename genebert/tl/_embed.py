@@ -80,6 +80,7 @@ def embed(
     >>> mdata.obsm["X_genebert"].shape[0] == mdata.n_obs
     True
     """
+    _keys.DNA_CODE.has(mdata)  # raises where it is no MuData
     check_key(key_added, reserved=mdata.mod)
     if not isinstance(model, GeneBERT):
         model = load("mini" if model is None else model, device=device)

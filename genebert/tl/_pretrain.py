@@ -75,6 +75,7 @@ def pretrain(
     >>> gb.get.history(mdata)["objective"].nunique()
     4
     """
+    _keys.DNA_CODE.get(mdata)
     check_key(key_added, reserved=mdata.mod)
     GeneBERTConfig.preset(preset, n_tfs=1)  # raises where there is no such preset
     check_training(

@@ -272,7 +272,7 @@ def test_a_mudata_is_refused():
     mdata = gb.io.assemble(sequences=["ACGT"])
     with pytest.raises(TypeError, match=r"`adata` to be an AnnData; found a MuData\. Give one of its modalities"):
         gb.io.from_anndata(mdata, groupby="cell_type")
-    with pytest.raises(TypeError, match=r"found a DataFrame\. Make one"):
+    with pytest.raises(TypeError, match=r"found a DataFrame\. Read one"):
         gb.io.from_anndata(pd.DataFrame())
 
 
@@ -318,3 +318,10 @@ def test_no_matrix():
     adata = ad.AnnData(obs=make().obs, var=make().var)
     with pytest.raises(ValueError, match="values in X; found none"):
         gb.io.from_anndata(adata, groupby="cell_type")
+
+
+def test_many_rows_without_groupby_are_told():
+    names = [f"chr1:{start}-{start + 50}" for start in range(0, 300, 100)]
+    adata = ad.AnnData(np.ones((60, 3), dtype=np.float32), var=pd.DataFrame(index=names))
+    with pytest.warns(UserWarning, match=r"60 rows are taken as cell types.*groupby="):
+        gb.io.from_anndata(adata)

@@ -242,3 +242,12 @@ def test_scores_on_regions_of_the_wrong_shape(model, toy):
 def test_a_config_for_other_tfs(toy):
     with pytest.raises(ValueError, match="n_tfs=3"):
         GeneBERT(tfs=["A"], config=GeneBERTConfig.preset("tiny", n_tfs=3))
+
+
+def test_absent_modalities_and_other_lengths_are_told(model, toy, log):
+    bare = _mudata.build({_keys.SEQ: toy[_keys.SEQ]})
+    embed(model, bare)
+    assert 'mdata["tf"].X is missing: its columns of the embedding are 0. gb.pp.scan_motifs' in log.text
+    _keys.DNA_CODE.set(toy, np.tile(_keys.DNA_CODE.get(toy), 2))
+    with pytest.warns(UserWarning, match=r"about 200 bp.*found 400 bp.*seq_length=200"):
+        embed(model, toy)

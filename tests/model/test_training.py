@@ -46,10 +46,9 @@ def test_cell_types_that_are_held_out_are_not_read(toy):
         resolve_cell_types(toy, ["Neuron"])
 
 
-def test_without_accessibility_regions_are_read_alone(toy, log):
+def test_without_accessibility_regions_are_read_alone(toy):
     bare = _mudata.build({name: toy[name] for name in (_keys.SEQ, _keys.TF)})
     assert resolve_cell_types(bare, None) is None
-    assert "each region is read alone" in log.text
     with pytest.raises(KeyError, match="binarize"):
         resolve_cell_types(bare, ["B cell"])
 

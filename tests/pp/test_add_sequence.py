@@ -100,12 +100,12 @@ def test_copy_leaves_the_input_alone(genome, changed):
     assert results[0].n_obs == 1
 
 
-def test_unequal_widths_are_read_at_256(genome, log):
+def test_unequal_widths_are_read_at_200(genome, log):
     mdata = regions(("1", 400, 500), ("1", 400, 410))
     gb.pp.add_sequence(mdata, genome)
-    assert _keys.DNA_CODE.get(mdata).shape == (2, 256)
+    assert _keys.DNA_CODE.get(mdata).shape == (2, 200)
     assert _keys.WIDTH.get(mdata).tolist() == [100, 10]
-    assert "10 to 100 bp wide: windows of 256 bp" in log.text
+    assert "10 to 100 bp wide: windows of 200 bp" in log.text
 
 
 def test_styles_are_mapped_and_reported(genome, log):

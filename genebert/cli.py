@@ -176,9 +176,11 @@ def pretrain(
     Example: `genebert pretrain peaks.h5mu -o my_model`
     """
     options = {} if max_epochs is None else {"max_epochs": max_epochs}
-    model = gb.tl.pretrain(gb.io.read(data), preset=preset, accelerator=device, **options)
+    mdata = gb.io.read(data)
+    model = gb.tl.pretrain(mdata, preset=preset, accelerator=device, **options)
     model.save(output)
-    typer.echo(f"Wrote {output}")
+    gb.get.history(mdata).to_csv(output / "history.tsv", sep="\t", index=False)
+    typer.echo(f"Wrote {output}: the model, and its losses in history.tsv")
 
 
 @app.command()

@@ -126,6 +126,7 @@ def test_pretrain_then_embed(run, toy_file, tmp_path, motif_file):
         result = run(*command)
         assert result.exit_code == 0, result.output
         assert f"Wrote {command[-1]}" in result.output
+    assert "masked_genome" in (model / "history.tsv").read_text()
     embedding = _keys.EMBEDDING.get(gb.io.read(out))
     assert np.isfinite(embedding).all()
     assert embedding.std(axis=0).max() > 0

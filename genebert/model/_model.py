@@ -285,8 +285,7 @@ class GeneBERT(BaseModelClass):
         load_state(model.module, state, directory=Path(dir_path))
         model.training_record = copy.deepcopy(description["training"])
         model.is_trained_ = True
-        best = "cuda" if torch.cuda.is_available() else "cpu"
-        model.to_device(best if device == "auto" else device)
+        model.to_device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         return model
 
     @property

@@ -48,7 +48,7 @@ def changed():
 
 
 @pytest.fixture
-def refuses():
+def expect_refusal():
     """Expect an error with this message, and an object that is as it was."""
 
     @contextmanager

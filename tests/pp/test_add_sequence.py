@@ -157,21 +157,21 @@ def test_drop_removes_regions_in_place_from_all_of_it(genome):
     assert codes_as_text(mdata) == [SEQUENCES["1"][400:500]]
 
 
-def test_edge_error_lists_the_regions(genome, refuses):
+def test_edge_error_lists_the_regions(genome, expect_refusal):
     mdata = regions(*EDGES)
-    with refuses(mdata, ValueError, r"3 of 4 reach past an end: 1:960-1060, X:0-50"):
+    with expect_refusal(mdata, ValueError, r"3 of 4 reach past an end: 1:960-1060, X:0-50"):
         gb.pp.add_sequence(mdata, genome, seq_length=100, edge="error")
 
 
-def test_drop_of_all_is_refused(genome, refuses):
+def test_drop_of_all_is_refused(genome, expect_refusal):
     mdata = regions(("X", 0, 10))
-    with refuses(mdata, ValueError, "all 1 reach past an end"):
+    with expect_refusal(mdata, ValueError, "all 1 reach past an end"):
         gb.pp.add_sequence(mdata, genome, seq_length=100, edge="drop")
 
 
-def test_absent_chromosomes_are_listed_with_counts(genome, refuses):
+def test_absent_chromosomes_are_listed_with_counts(genome, expect_refusal):
     mdata = regions(("1", 400, 500), ("chrUn_1", 1, 2), ("chrUn_1", 5, 6), ("22", 1, 2))
-    with refuses(mdata, ValueError, r"none of chrUn_1 \(2 regions\), 22 \(1 regions\)"):
+    with expect_refusal(mdata, ValueError, r"none of chrUn_1 \(2 regions\), 22 \(1 regions\)"):
         gb.pp.add_sequence(mdata, genome)
 
 
@@ -183,15 +183,15 @@ def test_absent_chromosomes_may_be_dropped(genome, log):
     assert "22 (1 regions)" in log.text
 
 
-def test_never_an_empty_result(genome, refuses):
+def test_never_an_empty_result(genome, expect_refusal):
     mdata = regions(("22", 1, 101))
-    with refuses(mdata, ValueError, r"22 \(1 regions\)"):
+    with expect_refusal(mdata, ValueError, r"22 \(1 regions\)"):
         gb.pp.add_sequence(mdata, genome, missing="drop")
 
 
-def test_all_unknown_is_refused(genome, refuses):
+def test_all_unknown_is_refused(genome, expect_refusal):
     mdata = regions(("1", 50, 70))
-    with refuses(mdata, ValueError, "all 1 are N"):
+    with expect_refusal(mdata, ValueError, "all 1 are N"):
         gb.pp.add_sequence(mdata, genome)
 
 
@@ -203,9 +203,9 @@ def test_some_unknown_are_counted(genome):
     assert params(mdata)["n_unknown"] == 2
 
 
-def test_bare_sequences_are_refused(genome, refuses):
+def test_bare_sequences_are_refused(genome, expect_refusal):
     mdata = gb.io.assemble(sequences=["ACGT", "GGCC"])
-    with refuses(mdata, ValueError, r"coordinates; found 2 of 2 without\. Read bare sequences with gb\.io"):
+    with expect_refusal(mdata, ValueError, r"coordinates; found 2 of 2 without\. Read bare sequences with gb\.io"):
         gb.pp.add_sequence(mdata, genome)
 
 
@@ -217,9 +217,9 @@ def test_bare_sequences_are_refused(genome, refuses):
         ({"seq_length": 0}, "`seq_length`"),
     ],
 )
-def test_wrong_arguments(genome, refuses, arguments, message):
+def test_wrong_arguments(genome, expect_refusal, arguments, message):
     mdata = regions(("1", 400, 500))
-    with refuses(mdata, ValueError, message):
+    with expect_refusal(mdata, ValueError, message):
         gb.pp.add_sequence(mdata, genome, **arguments)
 
 

@@ -52,26 +52,26 @@ def test_nothing_is_open_where_nothing_was_counted(toy):
 
 
 @pytest.mark.parametrize("value", [-0.5, np.inf])
-def test_impossible_accessibility(toy, refuses, value):
+def test_impossible_accessibility(toy, expect_refusal, value):
     set_accessibility(toy, 0, 5, value)
-    with refuses(toy, ValueError, r"found 1 negative or infinite values in cell type\(s\) Progenitor"):
+    with expect_refusal(toy, ValueError, r"found 1 negative or infinite values in cell type\(s\) Progenitor"):
         gb.pp.binarize(toy)
 
 
-def test_values_that_are_no_log1p_need_a_threshold(toy, refuses):
+def test_values_that_are_no_log1p_need_a_threshold(toy, expect_refusal):
     cpm = np.expm1(_keys.ACCESSIBILITY.get(toy))
     assert cpm.max() > 709  # whose exponential is infinite
     _keys.ACCESSIBILITY.set(toy, cpm)
-    with refuses(toy, ValueError, r"X does not look like log1p\. .* give `threshold=`"):
+    with expect_refusal(toy, ValueError, r"X does not look like log1p\. .* give `threshold=`"):
         gb.pp.binarize(toy)
     gb.pp.binarize(toy, threshold=1000.0)
     np.testing.assert_array_equal(_keys.OPEN.get(toy).toarray(), cpm >= 1000)
 
 
-def test_wrong_arguments(toy, refuses):
-    with refuses(toy, ValueError, "`threshold` to be a number"):
+def test_wrong_arguments(toy, expect_refusal):
+    with expect_refusal(toy, ValueError, "`threshold` to be a number"):
         gb.pp.binarize(toy, threshold="high")
-    with refuses(toy, ValueError, "`threshold` to be a number in .*; found nan"):
+    with expect_refusal(toy, ValueError, "`threshold` to be a number in .*; found nan"):
         gb.pp.binarize(toy, threshold=float("nan"))
 
 

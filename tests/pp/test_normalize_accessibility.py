@@ -50,15 +50,17 @@ def test_cell_type_without_counts(toy):
 
 
 @pytest.mark.parametrize("value", [-1, np.inf])
-def test_impossible_counts(toy, refuses, value):
+def test_impossible_counts(toy, expect_refusal, value):
     set_counts(toy, 3, 0, value)
-    with refuses(toy, ValueError, r"found 1 negative or infinite ones in cell type\(s\) B cell\. Give raw counts"):
+    with expect_refusal(
+        toy, ValueError, r"found 1 negative or infinite ones in cell type\(s\) B cell\. Give raw counts"
+    ):
         gb.pp.normalize_accessibility(toy)
 
 
-def test_missing_counts(toy, refuses):
+def test_missing_counts(toy, expect_refusal):
     del toy[_keys.ATAC].layers[_keys.COUNTS.key]
-    with refuses(toy, KeyError, r"gb\.io\.from_anndata"):
+    with expect_refusal(toy, KeyError, r"gb\.io\.from_anndata"):
         gb.pp.normalize_accessibility(toy)
 
 
@@ -74,8 +76,8 @@ def test_copy_round_trip_and_subset(toy, changed, round_trip):
     np.testing.assert_array_equal(_keys.ACCESSIBILITY.get(results[0][[7, 3]].copy()), found[[7, 3]])
 
 
-def test_target_sum_is_checked(toy, refuses):
-    with refuses(toy, ValueError, "`target_sum`"):
+def test_target_sum_is_checked(toy, expect_refusal):
+    with expect_refusal(toy, ValueError, "`target_sum`"):
         gb.pp.normalize_accessibility(toy, target_sum=0)
 
 

@@ -225,8 +225,8 @@ def test_no_regions():
         ({"motifs": [Motif("X", "X1", np.eye(4))], "pseudocount": 0}, "Choose a `pseudocount` above 0"),
     ],
 )
-def test_wrong_arguments(toy, refuses, arguments, message):
-    with refuses(toy, ValueError, message):
+def test_wrong_arguments(toy, expect_refusal, arguments, message):
+    with expect_refusal(toy, ValueError, message):
         gb.pp.scan_motifs(toy, **arguments)
 
 

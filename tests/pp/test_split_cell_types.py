@@ -45,8 +45,8 @@ def test_shares_of_any_number_type(toy, number):
         (float("nan"), "`holdout` to be a number in .*; found nan"),
     ],
 )
-def test_wrong_arguments(toy, refuses, holdout, message):
-    with refuses(toy, ValueError, message):
+def test_wrong_arguments(toy, expect_refusal, holdout, message):
+    with expect_refusal(toy, ValueError, message):
         gb.pp.split_cell_types(toy, holdout=holdout)
 
 

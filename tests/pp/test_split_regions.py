@@ -78,10 +78,12 @@ def test_bare_sequences_are_drawn_one_by_one():
         gb.pp.split_regions(mdata, test=["chr1"])
 
 
-def test_regions_with_and_without_chromosomes(toy, log, refuses):
+def test_regions_with_and_without_chromosomes(toy, log, expect_refusal):
     is_bare = np.arange(600) % 6 == 0
     _keys.CHROM.set(toy, _keys.CHROM.get(toy).mask(is_bare))
-    with refuses(toy, ValueError, "`val` to be a share, since 100 of 600 regions have no chromosome; found .*'chr1'"):
+    with expect_refusal(
+        toy, ValueError, "`val` to be a share, since 100 of 600 regions have no chromosome; found .*'chr1'"
+    ):
         gb.pp.split_regions(toy, val=["chr1"])
     gb.pp.split_regions(toy, val=0.1, test=0.2)
     by_chromosome = _keys.CHROM.get(toy)[~is_bare].groupby(splits(toy)[~is_bare]).unique()
@@ -101,8 +103,8 @@ def test_regions_with_and_without_chromosomes(toy, log, refuses):
         ({"val": [], "test": ["chr1"]}, "none is left for val"),
     ],
 )
-def test_wrong_arguments(toy, refuses, arguments, message):
-    with refuses(toy, ValueError, message):
+def test_wrong_arguments(toy, expect_refusal, arguments, message):
+    with expect_refusal(toy, ValueError, message):
         gb.pp.split_regions(toy, **arguments)
 
 

@@ -13,11 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from genebert._store import store_of
+
 __all__ = [
-    "ACCESSIBILITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE", "EMBEDDING", "END", "FAMILY", "GC",
-    "HISTORY_COLUMNS", "LABELS", "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MODALITIES", "MOTIF", "MOTIF_ID", "N_CELLS", "N_REPLICATES",
-    "OPEN", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SLOTS", "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS",
-    "WIDTH", "MissingSlotError", "Slot", "load_record", "record",
+    "ACCESSIBILITY", "CELL_TF_ACTIVITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE",
+    "EMBEDDING", "END", "FAMILY", "GC", "HISTORY_COLUMNS", "HIT_COLUMNS", "IN_TF_ACTIVITY", "LABELS",
+    "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MEMBERS", "MODALITIES", "MOTIF", "MOTIF_ID", "N_CELLS",
+    "N_REPLICATES", "OPEN", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SEQ_START", "SLOTS", "START", "TF_ACTIVITY",
+    "TF_EXPRESSION", "TF_SCORE", "UNS", "WIDTH", "MissingSlotError", "Slot", "load_record", "record",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -25,9 +28,6 @@ SCHEMA_KEY = "schema_version"
 UNS = "genebert"
 
 SEQ, TF, ATAC, LABEL = MODALITIES = ("seq", "tf", "atac", "labels")
-
-
-_USER = ("you",)
 
 
 class MissingSlotError(KeyError):
@@ -81,13 +81,26 @@ class Slot:
             When it is missing; the message names the functions that fill it.
         """
         if not self.has(mdata):
-            remedy = "It is yours to fill." if self.filled_by == _USER else f"Run {' or '.join(self.filled_by)} first."
+            remedy = f"Run {' or '.join(self.filled_by)} first."
             raise MissingSlotError(f"Expected {self.path} ({self.content}), which is missing. {remedy}")
         store = getattr(self._owner(mdata), self.attr)
         return store if self.key is None else store[self.key]
 
+    @property
+    def place(self) -> str:
+        """Path in a zarr store: ``mod/seq/obsm/dna_code``."""
+        return "/".join(filter(None, ("" if self.modality is None else f"mod/{self.modality}", self.attr, self.key)))
+
     def set(self, mdata: Any, value: Any) -> None:
-        """Fill it; the modality must exist."""
+        """Fill it; the modality must exist. In a MuData that lives in a store this waits for `record`."""
+        store = store_of(mdata)
+        if store is not None:
+            store.pending.append((self, value))
+            return
+        self.assign(mdata, value)
+
+    def assign(self, mdata: Any, value: Any) -> None:
+        """Fill it in memory."""
         owner = self._owner(mdata)
         if self.key is None:
             setattr(owner, self.attr, value)
@@ -118,6 +131,10 @@ WIDTH = Slot(
     SEQ, "obs", "width", "width of the region (length of a bare sequence) in bp", "int32", "(regions,)",
     ("gb.pp.add_sequence", "gb.io.read_sequences"),
 )  # fmt: skip
+SEQ_START = Slot(
+    SEQ, "obs", "seq_start", "where the window of `dna_code` starts, 0-based; missing for bare sequences", "int64",
+    "(regions,)", ("gb.pp.add_sequence",),
+)  # fmt: skip
 TF_SCORE = Slot(
     TF, "X", None, "motif scores; var_names are TFs", "float32, CSR or dense", "(regions, TFs)",
     ("gb.pp.scan_motifs", "gb.io.assemble"),
@@ -126,6 +143,9 @@ MOTIF_ID = Slot(TF, "var", "motif_id", "motif that each column comes from", "str
 FAMILY = Slot(
     TF, "var", "family", "TF family, where the motif source names one", "category", "(TFs,)", TF_SCORE.filled_by
 )
+MEMBERS = Slot(
+    TF, "var", "members", "motifs that an archetype stands for, joined by commas", "str", "(TFs,)", ("gb.pp.scan_motifs",)
+)  # fmt: skip
 MOTIF = Slot(
     TF, "varm", "motif", "log-odds of each motif in bits, 0 behind its end", "float32", "(TFs, longest motif, 4)",
     ("gb.pp.scan_motifs",),
@@ -150,10 +170,19 @@ N_REPLICATES = Slot(
     "(cell types,)", ("gb.io.from_anndata",),
 )  # fmt: skip
 TF_ACTIVITY = Slot(
-    ATAC, "varm", "tf_activity", "TF activity from accessibility", "float32 DataFrame", "(cell types, TFs)",
-    _USER,
+    ATAC, "varm", "tf_activity", "TF activity, from the accessibility of train regions", "float32 DataFrame",
+    "(cell types, TFs)", ("gb.pp.tf_activity",),
 )  # fmt: skip
-TF_EXPRESSION = Slot(ATAC, "varm", "tf_expression", "TF expression", "float32 DataFrame", "(cell types, TFs)", _USER)
+IN_TF_ACTIVITY = Slot(
+    SEQ, "obs", "in_tf_activity", "whether TF activity was computed on the region", "bool", "(regions,)",
+    ("gb.pp.tf_activity",),
+)  # fmt: skip
+TF_EXPRESSION = Slot(
+    ATAC, "varm", "tf_expression", "log1p of the expression of each TF; NaN = no such gene", "float32 DataFrame",
+    "(cell types, TFs)", ("gb.pp.tf_expression",),
+)  # fmt: skip
+CELL_TF_ACTIVITY = "tf_activity"
+"""Key in `.obsm` of a cells x peaks AnnData: TF activity per cell, float32 DataFrame (cells, TFs)."""
 LABELS = Slot(
     LABEL, "X", None, "one column per experiment; NaN = not labelled", "float32", "(regions, experiments)",
     ("gb.io.assemble", "gb.io.read_sequences"),
@@ -182,12 +211,16 @@ EMBEDDING = Slot(
 )
 
 SLOTS = (
-    CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, TF_SCORE, MOTIF_ID, FAMILY, MOTIF, ACCESSIBILITY, COUNTS, OPEN,
-    CELL_TYPE_SPLIT, N_CELLS, N_REPLICATES, TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE, EMBEDDING,
+    CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, SEQ_START, TF_SCORE, MOTIF_ID, FAMILY, MEMBERS, MOTIF, ACCESSIBILITY, COUNTS, OPEN,
+    CELL_TYPE_SPLIT, N_CELLS, N_REPLICATES, TF_ACTIVITY, IN_TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE,
+    EMBEDDING,
 )  # fmt: skip
 
 CHECK_COLUMNS = ("check", "status", "count", "detail")
 """Columns of the table of `pp.check`: one row per check."""
+
+HIT_COLUMNS = ("region", "chrom", "start", "end", "strand", "tf", "motif_id", "score", "pvalue")
+"""Columns of the table of `pp.motif_hits`: one row per hit."""
 
 HISTORY_COLUMNS = ("epoch", "step", "split", "objective", "metric", "value", "chance")
 """Columns of ``history`` of `tl.pretrain`: one row per measurement."""
@@ -197,10 +230,15 @@ def record(mdata: Any, verb: str, key_added: str, *, params: Mapping[str, Any], 
     """Write ``mdata.uns["genebert"][verb][key_added]``: the parameters of a call and its tables.
 
     Tuples become lists and text columns categories, empty where missing, since neither an h5mu nor a zarr file holds them
-    otherwise.
+    otherwise. Where `mdata` lives in a store, all that the verb has set is written now, at once.
     """
     entry = {"params": _storable(dict(params)), **{name: _storable(value) for name, value in results.items()}}
-    mdata.uns.setdefault(UNS, {}).setdefault(verb, {})[key_added] = entry
+    known = mdata.uns.get(UNS, {})
+    records = {**known, verb: {**known.get(verb, {}), key_added: entry}}
+    store = store_of(mdata)
+    if store is not None:
+        store.flush(mdata, records=records)
+    mdata.uns[UNS] = records
 
 
 def load_record(mdata: Any, verb: str, key_added: str, *, filled_by: str) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-__all__ = ["build", "keep", "put", "quiet", "taken", "writable"]
+from genebert._store import HANDLE, store_of
+
+__all__ = ["build", "check_in_memory", "keep", "put", "quiet", "taken", "writable"]
 
 REGION_AXIS = 0  # regions are observations in every modality
 
@@ -30,7 +32,8 @@ def put(mdata: MuData, **modalities: AnnData) -> None:
 
     So do columns of `mdata.var` and entries of `mdata.varm`: a variable that a modality had before, under the same name,
     keeps its values, and a new one has missing values. Entries of `mdata.varp` stay unless there are new variables, whose
-    pairs nobody knows. All of it is lost for modalities in which a name occurs twice.
+    pairs nobody knows. All of it is lost for modalities in which a name occurs twice. In a MuData that lives in a store
+    this waits for `_keys.record`.
 
     mudata refuses to update an object in which variables were removed and added at once, as when a TF matrix is
     computed anew with other motifs, or when a TF and a label share a name. So the object is initialised anew; when that
@@ -42,6 +45,12 @@ def put(mdata: MuData, **modalities: AnnData) -> None:
         if not modality.obs_names.equals(names):
             msg = f"Expected modality {name!r} with the regions of `mdata` in their order."
             raise ValueError(msg)
+    store = store_of(mdata)
+    if store is not None:
+        later = MuData.__new__(MuData)
+        _become(later, merged, like=mdata)
+        store.replace(later, changed=tuple(modalities))
+        return
     _become(mdata, merged, like=mdata)
 
 
@@ -49,17 +58,36 @@ def keep(mdata: MuData, mask: np.ndarray) -> None:
     """Remove regions in place, from all modalities: those where `mask`, bool ``(regions,)``, is false.
 
     Modalities are replaced by subsets; an AnnData that was taken out of `mdata` before keeps all regions.
+
+    Raises
+    ------
+    ValueError
+        When `mdata` lives in a store.
     """
+    check_in_memory(mdata, n_removed=int(np.sum(~mask)))
     _become(mdata, {name: modality[mask].copy() for name, modality in mdata.mod.items()}, like=mdata, mask=mask)
+
+
+def check_in_memory(mdata: MuData, *, n_removed: int) -> None:
+    """Raise where regions would have to be removed from a store."""
+    if store_of(mdata) is not None:
+        msg = (
+            f"Expected a MuData in memory, since regions of one in a store cannot be removed; {n_removed} would be. Keep "
+            "them, or write a store without them first: gb.io.write(mdata[keep], path)."
+        )
+        raise ValueError(msg)
 
 
 def writable(mdata: MuData, *, copy: bool) -> MuData:
     """Return what a verb writes to: a copy where asked for, else `mdata` itself.
 
     A view is made an object of its own first, since `uns` and `obs` of a view are those of the whole. ``mdata.copy()``
-    would lose what is known of the variables of a view in which two modalities share a name.
+    would lose what is known of the variables of a view in which two modalities share a name. A copy of one that lives in a
+    store does not: what is written to it stays in memory.
     """
     if not (copy or mdata.is_view):
+        if (store := store_of(mdata)) is not None:
+            store.forget()
         return mdata
     target = MuData.__new__(MuData) if copy else mdata
     modalities = {name: modality.copy() for name, modality in mdata.mod.items()}
@@ -96,6 +124,8 @@ def _become(
         vars(mdata).clear()
         vars(mdata).update(before)
         raise
+    if HANDLE in before:
+        vars(mdata)[HANDLE] = before[HANDLE]
 
 
 class _Variables(NamedTuple):

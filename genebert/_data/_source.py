@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from genebert import _keys
+from genebert._chunks import load, load_dense
 from genebert._dna import N, reverse_complement
 from genebert._logging import info
 from genebert._validate import listed
@@ -92,6 +93,16 @@ class RegionSource:
             self._columns = match_tfs(names, tfs)
             self._in_order = names == tfs
 
+    def take(self, rows: np.ndarray) -> RegionSource:
+        """Read these regions into memory: a source of their own, numbered from 0."""
+        taken = copy.copy(self)
+        taken.n_regions = len(rows)
+        # A slice of neighbours is read without looking for each.
+        part = slice(rows[0], rows[-1] + 1) if len(rows) and rows[-1] - rows[0] + 1 == len(rows) else rows
+        taken._codes = None if self._codes is None else load(self._codes, part)
+        taken._scores = None if self._scores is None else load(self._scores, part)
+        return taken
+
     @property
     def has_codes(self) -> bool:
         """Whether there are sequences."""
@@ -104,12 +115,11 @@ class RegionSource:
 
     def codes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bases of these regions, left-aligned, and their lengths."""
-        return align_left(np.asarray(self._codes[rows]))
+        return align_left(np.asarray(load(self._codes, rows)))
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Motif scores of these regions, float32 ``(rows, tfs)``."""
-        scores = self._scores[rows]
-        scores = scores.toarray() if sparse.issparse(scores) else np.asarray(scores)
+        scores = load_dense(self._scores, rows)
         if self._in_order:
             return scores.astype(np.float32, copy=False)
         return np.where(self._columns >= 0, scores[:, self._columns], self._fill).astype(np.float32, copy=False)

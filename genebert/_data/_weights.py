@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from scipy import sparse
 
 from genebert import _keys
+from genebert._chunks import load_dense
 from genebert._validate import check_cell_type
 
 __all__ = ["TFWeight", "cell_type_weight", "context_weight"]
@@ -36,8 +36,7 @@ def cell_type_weight(mdata: Any, cell_type: str, *, tf_weight: TFWeight, tfs: li
     if tf_weight in ("activity", "expression"):
         weight = values.reindex(columns=tfs).iloc[[column]].to_numpy(dtype=np.float32)
     else:
-        weight = values[:, [column]]
-        weight = weight.toarray() if sparse.issparse(weight) else np.asarray(weight, dtype=np.float32)
+        weight = load_dense(values[:, [column]])
     return np.nan_to_num(weight).astype(np.float32)
 
 

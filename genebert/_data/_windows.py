@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from genebert import _keys
+from genebert._chunks import load_dense
 from genebert._regions import windows
 from genebert._validate import check_cell_type
 
@@ -27,9 +27,7 @@ def open_in(mdata: Any, cell_type: str) -> np.ndarray:
     """Which regions are open in a cell type: bool ``(regions,)``."""
     called = _keys.OPEN.get(mdata)
     check_cell_type(cell_type, mdata[_keys.ATAC].var_names)
-    called = called[:, [mdata[_keys.ATAC].var_names.get_loc(cell_type)]]
-    called = called.toarray() if sparse.issparse(called) else np.asarray(called)
-    return called[:, 0] > 0
+    return load_dense(called[:, [mdata[_keys.ATAC].var_names.get_loc(cell_type)]])[:, 0] > 0
 
 
 def open_windows(mdata: Any, *, cell_types: list[str] | None, allowed: np.ndarray, window_size: int) -> Windows:

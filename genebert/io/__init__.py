@@ -3,6 +3,7 @@
 from genebert.io._assemble import assemble
 from genebert.io._from_anndata import from_anndata
 from genebert.io._jaspar import jaspar
+from genebert.io._open import open, to_memory
 from genebert.io._read import read
 from genebert.io._read_motifs import read_motifs
 from genebert.io._read_regions import read_regions
@@ -14,10 +15,12 @@ __all__ = [
     "assemble",
     "from_anndata",
     "jaspar",
+    "open",
     "read",
     "read_motifs",
     "read_regions",
     "read_sequences",
     "to_anndata",
+    "to_memory",
     "write",
 ]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import mudata
 from mudata import MuData
 
 from genebert import _mudata
 from genebert._keys import SCHEMA_KEY, SCHEMA_VERSION, START, UNS
+from genebert._transaction import recover
 from genebert._validate import check_literal, listed
 from genebert.io._write import SUFFIXES
 
-__all__ = ["read"]
+__all__ = ["check_content", "check_exists", "read"]
 
 
 def read(path: str | os.PathLike[str]) -> MuData:
@@ -41,22 +44,34 @@ def read(path: str | os.PathLike[str]) -> MuData:
     """
     path = Path(path)
     check_literal(path.suffix, SUFFIXES, name="path (its suffix)")
+    check_exists(path)
+    if path.suffix == ".zarr":
+        recover(path.resolve())
+    with _mudata.quiet():
+        mdata = (mudata.read_h5mu if path.suffix == ".h5mu" else mudata.read_zarr)(path)
+    check_content(mdata.mod, mdata.uns, path=path)
+    return mdata
+
+
+def check_exists(path: Path) -> None:
+    """Raise unless something is there."""
     if not path.exists():
         msg = f"Expected a {path.suffix} at {path}; found nothing. Check the path."
         raise FileNotFoundError(msg)
-    with _mudata.quiet():
-        mdata = (mudata.read_h5mu if path.suffix == ".h5mu" else mudata.read_zarr)(path)
-    version = int(mdata.uns.get(UNS, {}).get(SCHEMA_KEY, SCHEMA_VERSION))
+
+
+def check_content(modalities: Iterable[str], uns: Mapping[str, Any], *, path: Path) -> None:
+    """Raise unless it holds regions, in a layout that this version knows."""
+    version = int(uns.get(UNS, {}).get(SCHEMA_KEY, SCHEMA_VERSION))
     if version > SCHEMA_VERSION:
         msg = (
             f"Expected layout version {SCHEMA_VERSION} or older; {path} has {version}, written by a newer genebert. "
             "Run: pip install -U genebert"
         )
         raise ValueError(msg)
-    if START.modality not in mdata.mod:
+    if START.modality not in modalities:
         msg = (
-            f"Expected a modality {START.modality!r} with regions; {path} has {listed(mdata.mod)}. Make one with "
+            f"Expected a modality {START.modality!r} with regions; {path} has {listed(modalities)}. Make one with "
             "gb.io.from_anndata from the AnnData with peaks."
         )
         raise ValueError(msg)
-    return mdata

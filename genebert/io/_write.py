@@ -6,12 +6,18 @@ import copy
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import zarr
+from anndata.io import write_elem
 from mudata import MuData
 
 from genebert import _mudata
 from genebert._keys import SCHEMA_KEY, SCHEMA_VERSION, UNS
+from genebert._transaction import chunks_of
 from genebert._validate import check_literal
 
 __all__ = ["SUFFIXES", "write"]
@@ -55,7 +61,7 @@ def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
     try:
         written = staging / path.name
         with _mudata.quiet():
-            (stamped.write_h5mu if path.suffix == ".h5mu" else stamped.write_zarr)(written)
+            stamped.write_h5mu(written) if path.suffix == ".h5mu" else _write_zarr(stamped, written)
         _swap(written, path, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -67,6 +73,29 @@ def _stamped(mdata: MuData) -> MuData:
         stamped = mdata.copy() if mdata.is_view else copy.copy(mdata)
     stamped.uns = {**mdata.uns, UNS: {**mdata.uns.get(UNS, {}), SCHEMA_KEY: SCHEMA_VERSION}}
     return stamped
+
+
+def _write_zarr(mdata: MuData, path: Path) -> None:
+    """Write matrices in chunks of whole rows, as they are read; zarr by itself cuts columns, too."""
+    mdata.write_zarr(path)
+    root = zarr.open_group(path, mode="r+")
+    for place, matrix in _matrices(mdata):
+        group, key = place.rsplit("/", 1)
+        if getattr(root[place], "chunks", (0,))[-1] < matrix.shape[-1]:
+            write_elem(root[group], key, matrix, dataset_kwargs={"chunks": chunks_of(matrix.shape, matrix.dtype)})
+
+
+def _matrices(mdata: MuData) -> Iterator[tuple[str, Any]]:
+    """Dense matrices of regions with their places."""
+    places = {f"obsm/{key}": value for key, value in mdata.obsm.items()}
+    for name, modality in mdata.mod.items():
+        places[f"mod/{name}/X"] = modality.X
+        for attr in ("obsm", "layers"):
+            places |= {f"mod/{name}/{attr}/{key}": value for key, value in getattr(modality, attr).items()}
+    for place, matrix in places.items():
+        is_dense = isinstance(matrix, np.ndarray) or isinstance(getattr(matrix, "_meta", None), np.ndarray)
+        if is_dense and matrix.ndim == 2:
+            yield place, matrix
 
 
 def _swap(written: Path, path: Path, staging: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from genebert._chunks import ROWS, Progress
 from genebert._data import RegionSource, turn
 from genebert._logging import info
 from genebert.nn import GeneBERTNetwork
@@ -16,7 +16,6 @@ from genebert.nn import GeneBERTNetwork
 __all__ = ["Strands", "embed_windows"]
 
 Strands = Literal["both", "forward"]
-_TELL_AFTER = 30.0  # seconds
 
 
 @torch.inference_mode()
@@ -28,13 +27,14 @@ def embed_windows(
     weight: np.ndarray | None,
     strands: Strands,
     batch_size: int,
-) -> np.ndarray:
+    out: Any = None,
+) -> Any:
     """Embed regions, window by window.
 
     Parameters
     ----------
     network
-        In evaluation mode.
+        Put into evaluation mode.
     source
         Codes and scores; the half of the embedding of a modality that is absent is zero.
     windows
@@ -46,32 +46,39 @@ def embed_windows(
     batch_size
         Regions per batch.
 
+    out
+        Matrix ``(regions, n_latent)`` to fill, in memory or on disk; None for a new array.
+
     Returns
     -------
-    float32 ``(regions, n_latent)``.
+    The matrix, float32.
     """
-    embedding = np.zeros((source.n_regions, network.config.n_latent), dtype=np.float32)
-    start = told = time.monotonic()
-    done = 0
-    for batch in _batches(windows, batch_size):
-        rows = batch[batch >= 0]
-        sequence = _sequences(network, source, rows, strands=strands) if source.has_codes else None
-        region = _regions(network, source, batch, weight=weight) if source.has_scores else None
-        embedding[rows] = network.fuse(sequence, region).cpu().numpy()
-        done += len(rows)
-        if time.monotonic() - told > _TELL_AFTER:
-            told = time.monotonic()
-            speed = done / (told - start)
-            left = (source.n_regions - done) / speed
-            info(f"embedding: {done:,} of {source.n_regions:,} regions | {speed:,.0f} regions/s | {left:.0f} s left")
-    seconds = max(time.monotonic() - start, 1e-9)
-    info(f"embedded {done:,} regions on {network.device} | {done / seconds:,.0f} regions/s")
-    return embedding
+    network.eval()
+    if out is None:
+        out = np.empty((source.n_regions, network.config.n_latent), dtype=np.float32)
+    progress = Progress("embedding", source.n_regions, device=network.device)
+    for block in _batches(windows, ROWS):
+        rows = np.unique(block[block >= 0])
+        part = source.take(rows)
+        local = np.where(block >= 0, np.searchsorted(rows, block), -1)
+        local_weight = weight if weight is None or len(weight) == 1 else weight[rows]
+        vectors = np.empty((len(rows), network.config.n_latent), dtype=np.float32)
+        for batch in _batches([local], batch_size):
+            real = batch[batch >= 0]
+            sequence = _sequences(network, part, real, strands=strands) if source.has_codes else None
+            region = _regions(network, part, batch, weight=local_weight) if source.has_scores else None
+            vectors[real] = network.fuse(sequence, region).cpu().numpy()
+            progress.update(len(real))
+        is_run = rows[-1] - rows[0] + 1 == len(rows)
+        out[slice(rows[0], rows[-1] + 1) if is_run else rows] = vectors
+    info(f"embedded {progress.n_done:,} regions on {network.device} | {progress.speed:,.0f} regions/s")
+    return out
 
 
-def _batches(windows: list[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
+def _batches(windows: list[np.ndarray], n_regions: int) -> Iterator[np.ndarray]:
+    """Cut tables of windows so that each piece holds about `n_regions`."""
     for table in windows:
-        step = max(1, batch_size // table.shape[1])
+        step = max(1, n_regions // table.shape[1])
         for first in range(0, len(table), step):
             yield table[first : first + step]
 

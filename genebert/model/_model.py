@@ -67,7 +67,6 @@ class GeneBERT(BaseModelClass):
         if mdata is None and tfs is None:
             msg = "Expected `mdata` or `tfs`; found neither. Give data, or load a model with `GeneBERT.load(folder)`."
             raise ValueError(msg)
-        # scvi-tools wants data or a registry of them; weights that were loaded have neither.
         super().__init__(mdata, registry=None if mdata is not None else {"field_registries": {}})
         self.tfs = order_tfs(mdata) if tfs is None else [str(tf) for tf in tfs]
         config = config or GeneBERTConfig.preset(preset, n_tfs=len(self.tfs))
@@ -79,7 +78,6 @@ class GeneBERT(BaseModelClass):
         if mdata is not None:
             set_filters(self.module, mdata, tfs=self.tfs)
         self.module.eval()
-        # On what and how the model was trained; one row per measurement, see `genebert.get.history`.
         self.training_record: dict[str, Any] = {}
         self.pretraining_history = pd.DataFrame(columns=list(_keys.HISTORY_COLUMNS))
         self._model_summary_string = f"GeneBERT with {len(self.tfs)} TFs, {config.n_latent} latent dimensions"
@@ -164,7 +162,6 @@ class GeneBERT(BaseModelClass):
             self.module, weights=weights, lr=lr, weight_decay=weight_decay, warmup=warmup, seed=seed, chance=data.chance
         )
         defaults = {"enable_progress_bar": False, "gradient_clip_val": 1.0, "check_val_every_n_epoch": 1}
-        self.module.train()
         self.history_ = self.history_ or {}  # scvi-tools appends to it, and warns where there is none
         callbacks = [Progress(), *trainer_kwargs.pop("callbacks", [])]
         with quiet_training():
@@ -186,6 +183,7 @@ class GeneBERT(BaseModelClass):
         tf_weight: TFWeight = "none",
         strands: Strands = "both",
         batch_size: int = 256,
+        out: Any = None,
     ) -> np.ndarray:
         """Embed regions.
 
@@ -202,6 +200,8 @@ class GeneBERT(BaseModelClass):
             ``"both"``: average over the region and its reverse complement; ``"forward"``: as it lies on the reference.
         batch_size
             Regions per batch.
+        out
+            Matrix to fill instead of a new array, chunk by chunk.
 
         Returns
         -------
@@ -214,9 +214,9 @@ class GeneBERT(BaseModelClass):
         check_range(batch_size, name="batch_size", low=1, integer=True)
         weight = context_weight(mdata, cell_type, tf_weight=tf_weight, tfs=self.tfs)
         windows = context_windows(mdata, cell_type=cell_type, window_size=self.module.config.window_size)
-        self.module.eval()
         source = RegionSource(mdata, tfs=self.tfs, fill=self.module.tf_mean.cpu().numpy())
-        return embed_windows(self.module, source, windows, weight=weight, strands=strands, batch_size=batch_size)
+        options = {"weight": weight, "strands": strands, "batch_size": batch_size, "out": out}
+        return embed_windows(self.module, source, windows, **options)
 
     def get_pretraining_scores(
         self,

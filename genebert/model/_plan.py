@@ -53,7 +53,7 @@ class PretrainingPlan(LightningModule):
         chance: Mapping[str, float],
     ) -> None:
         super().__init__()
-        self.module = network
+        self.module = network.train()
         self.weights, self.chance = dict(weights), dict(chance)
         self.lr, self.weight_decay, self.warmup, self.seed = lr, weight_decay, warmup, seed
         self.rows: list[dict[str, Any]] = []

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from scipy import sparse
 
 from genebert import _keys
+from genebert._chunks import load_dense
 from genebert._regions import genomic_order, windows
 from genebert._validate import check_cell_type, check_literal, check_range, listed
 from genebert.pl import _style
@@ -73,8 +73,8 @@ def tf_matrix(
     check_range(n_tfs, name="n_tfs", low=1, integer=True)
     scores = _keys.TF_SCORE.get(mdata)
     rows = _choose_regions(mdata, regions=regions, cell_type=cell_type, window_size=window_size)
-    tfs, family = _choose_tfs(mdata, _dense(scores[rows]), n_tfs=n_tfs)
-    columns = _dense(scores[:, tfs])
+    tfs, family = _choose_tfs(mdata, load_dense(scores, rows), n_tfs=n_tfs)
+    columns = load_dense(scores[:, tfs])
     shown = columns[rows]
     if scale == "z":
         spread = np.nanstd(columns, axis=0)
@@ -126,7 +126,7 @@ def _is_open(mdata: MuData, cell_type: str | None) -> np.ndarray:
     calls = _keys.OPEN.get(mdata)
     names = mdata[_keys.ATAC].var_names
     check_cell_type(cell_type, names)
-    return _dense(calls[:, [names.get_loc(cell_type)]])[:, 0] > 0
+    return load_dense(calls[:, [names.get_loc(cell_type)]])[:, 0] > 0
 
 
 def _coordinates(mdata: MuData, rows: np.ndarray) -> list[np.ndarray] | None:
@@ -160,10 +160,6 @@ def _choose_tfs(mdata: MuData, scores: np.ndarray, *, n_tfs: int) -> tuple[np.nd
     folded = np.array([name.casefold() for name in family])
     order = np.lexsort((-variance[tfs], folded, folded == ""))  # TFs without a family come last
     return tfs[order], family[order]
-
-
-def _dense(values: np.ndarray | sparse.spmatrix) -> np.ndarray:
-    return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 
 def _draw(ax: Axes, shown: np.ndarray, *, scale: Scale) -> AxesImage:

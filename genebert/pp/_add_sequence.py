@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from genebert import _keys, _mudata
+from genebert import _keys, _mudata, _store
+from genebert._chunks import Progress, load, row_chunks
 from genebert._dna import N, gc_content
 from genebert._genome import Genome
 from genebert._logging import info, warn
@@ -31,6 +33,10 @@ class _Windows(NamedTuple):
     start: np.ndarray
     is_past_edge: np.ndarray
     """Part of the window, or all of it, is not in the genome."""
+
+    def subset(self, rows: slice | np.ndarray) -> _Windows:
+        """Those of some regions."""
+        return _Windows(*(column[rows] for column in self))
 
 
 def add_sequence(
@@ -73,7 +79,8 @@ def add_sequence(
     None, or the copy. Writes
 
     - ``mdata["seq"].obsm["dna_code"]``: uint8 ``(regions, seq_length)``, A C G T N = 0..4.
-    - ``mdata["seq"].obs["gc"]``: float32, share of G and C among the known bases; ``["width"]``: int32, bp.
+    - ``mdata["seq"].obs["seq_start"]``: int64, where the window begins; ``["width"]``: int32, width of the region in bp.
+    - ``mdata["seq"].obs["gc"]``: float32, share of G and C among the known bases.
     - ``mdata.uns["genebert"]["add_sequence"]["dna_code"]``: the parameters and how many windows were at an edge,
       dropped or all N.
 
@@ -81,7 +88,7 @@ def add_sequence(
     ------
     ValueError
         When regions have no coordinates, chromosomes are absent from the genome, windows reach past an edge with
-        ``edge="error"``, no region would be left, or no window holds a known base.
+        ``edge="error"``, no region would be left, no window holds a known base, or regions would be dropped from a store.
 
     Examples
     --------
@@ -102,28 +109,36 @@ def add_sequence(
     seq_length = _choose_length(regions) if seq_length is None else int(seq_length)
     # A genome that the caller opened stays open.
     with nullcontext(genome) if isinstance(genome, Genome) else Genome(genome) as genome:
-        in_genome = _find_chromosomes(regions, genome, missing=missing)
-        found = regions[in_genome]
-        windows = _place_windows(found, genome, seq_length=seq_length, shift=edge == "shift")
-        _check_edge(found, windows, edge=edge)
-        is_kept = ~windows.is_past_edge if edge == "drop" else np.ones(len(found), dtype=bool)
-        start = windows.start[is_kept]
-        codes = genome.codes(windows.chrom[is_kept], start, start + seq_length)
-    n_unknown = _check_known(codes)
-    mask = in_genome.copy()
-    mask[in_genome] = is_kept
+        chrom = _names_in_genome(regions, genome, missing=missing)
+        in_genome = chrom.notna().to_numpy()
+        windows = _place_windows(
+            regions[in_genome], chrom[in_genome], genome, seq_length=seq_length, shift=edge == "shift"
+        )
+        _check_edge(regions[in_genome], windows, edge=edge)
+        mask = in_genome.copy()
+        if edge == "drop":
+            mask[in_genome] = ~windows.is_past_edge
+        if not mask.all() and not copy:
+            _mudata.check_in_memory(mdata, n_removed=int((~mask).sum()))
+        kept = windows.subset(mask[in_genome])
+        codes = _store.empty(mdata, (mask.sum(), seq_length), np.uint8)
+        before = _keys.DNA_CODE.get(mdata) if _keys.TF_SCORE.has(mdata) and _keys.DNA_CODE.has(mdata) else None
+        gc, n_unknown, is_new = _read(kept, genome, codes, before=before, kept=np.flatnonzero(mask))
+    _check_known(n_unknown, len(gc))
     counts = {
         "n_past_edge": int(windows.is_past_edge.sum()), "n_missing": int((~in_genome).sum()),
         "n_dropped": int((~mask).sum()), "n_unknown": n_unknown,
     }  # fmt: skip
     _report(counts, seq_length=seq_length, edge=edge)
+    if before is not None and is_new:
+        info(f"{_keys.TF_SCORE.path} is still that of the earlier sequences. Run gb.pp.scan_motifs again.")
 
-    _report_stale(mdata, codes, mask)
     mdata = _mudata.writable(mdata, copy=copy)
     if not mask.all():
         _mudata.keep(mdata, mask)
     _keys.DNA_CODE.set(mdata, codes)
-    _keys.GC.set(mdata, gc_content(codes))
+    _keys.SEQ_START.set(mdata, kept.start)
+    _keys.GC.set(mdata, gc)
     _keys.WIDTH.set(mdata, regions.width[mask].to_numpy(dtype=np.int32))
     params = {"genome": genome.path.name, "seq_length": seq_length, "edge": edge, "missing": missing, **counts}
     _keys.record(mdata, "add_sequence", _keys.DNA_CODE.key, params=params)
@@ -155,11 +170,11 @@ def _choose_length(regions: pd.DataFrame) -> int:
     return DEFAULT_LENGTH
 
 
-def _find_chromosomes(regions: pd.DataFrame, genome: Genome, *, missing: Missing) -> np.ndarray:
-    """Whether the genome has the chromosome of each region, bool ``(regions,)``."""
+def _names_in_genome(regions: pd.DataFrame, genome: Genome, *, missing: Missing) -> pd.Series:
+    """Name, in the genome, of the chromosome of each region; missing where it has none."""
     chrom = regions["chrom"].astype(str)
-    matches = genome.match(chrom.unique())
-    is_found = chrom.map({name: match is not None for name, match in matches.items()}).to_numpy(dtype=bool)
+    names = chrom.map(genome.match(chrom.unique()))
+    is_found = names.notna()
     absent = chrom[~is_found].value_counts()
     text = listed([f"{name} ({count} regions)" for name, count in absent.items()])
     if len(absent) and (missing == "error" or not is_found.any()):
@@ -170,20 +185,54 @@ def _find_chromosomes(regions: pd.DataFrame, genome: Genome, *, missing: Missing
         raise ValueError(msg)
     if len(absent):
         info(f"Dropped, not in {genome.path.name}: {text}.")
-    return is_found
+    return names
 
 
-def _place_windows(regions: pd.DataFrame, genome: Genome, *, seq_length: int, shift: bool) -> _Windows:
-    chrom = regions["chrom"].astype(str).to_numpy(dtype=object)
+def _place_windows(
+    regions: pd.DataFrame, chrom: pd.Series, genome: Genome, *, seq_length: int, shift: bool
+) -> _Windows:
     start = ((regions["start"] + regions["end"]) // 2 - seq_length // 2).to_numpy(dtype=np.int64)
-    is_past_edge = np.zeros(len(regions), dtype=bool)
-    for row, name in enumerate(chrom):
-        covered = genome.interval(name, start[row], start[row] + seq_length)
-        low, high = covered or (0, 0)  # nothing of the window is covered
-        is_past_edge[row] = start[row] < low or start[row] + seq_length > high
-        if shift and covered and is_past_edge[row]:
-            start[row] = max(low, min(start[row], high - seq_length))
-    return _Windows(chrom, start, is_past_edge)
+    low, high = np.zeros(len(start), dtype=np.int64), np.zeros(len(start), dtype=np.int64)
+    for name, rows in chrom.groupby(chrom).indices.items():
+        low[rows], high[rows] = _covered(genome.intervals[name], start[rows], seq_length)
+    is_past_edge = (start < low) | (start + seq_length > high)
+    if shift:  # a window of which nothing is covered (low = high = 0) has no place to move to
+        moved = np.maximum(low, np.minimum(start, high - seq_length))
+        start = np.where(is_past_edge & (high > low), moved, start)
+    return _Windows(chrom.to_numpy(dtype=object), start, is_past_edge)
+
+
+def _covered(intervals: Sequence[tuple[int, int]], start: np.ndarray, seq_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of a chromosome that shares most positions with each window: its start and end; 0 and 0 for none."""
+    most, low, high = (np.zeros(len(start), dtype=np.int64) for _ in range(3))
+    for first, last in intervals:
+        shared = np.minimum(start + seq_length, last) - np.maximum(start, first)
+        is_best = shared > most
+        most[is_best], low[is_best], high[is_best] = shared[is_best], first, last
+    return low, high
+
+
+def _read(
+    windows: _Windows, genome: Genome, codes: np.ndarray | _store.Scratch, *, before: Any, kept: np.ndarray
+) -> tuple[np.ndarray, int, bool]:
+    """Fill `codes` chunk by chunk.
+
+    Returns
+    -------
+    GC content, float32 ``(regions,)``; how many sequences are all N; whether any differs from that in the rows `kept` of
+    `before`, codes or None.
+    """
+    n_regions, seq_length = codes.shape
+    gc, n_unknown, is_new = np.empty(n_regions, dtype=np.float32), 0, before is None
+    progress = Progress("reading sequences", n_regions)
+    for rows in row_chunks(n_regions):
+        part = windows.subset(rows)
+        bases = genome.codes(part.chrom, part.start, part.start + seq_length)
+        codes[rows], gc[rows] = bases, gc_content(bases)
+        n_unknown += int((bases == N).all(axis=1).sum())
+        is_new = is_new or not np.array_equal(load(before, kept[rows]), bases)
+        progress.update(len(bases))
+    return gc, n_unknown, is_new
 
 
 def _check_edge(regions: pd.DataFrame, windows: _Windows, *, edge: Edge) -> None:
@@ -199,23 +248,13 @@ def _check_edge(regions: pd.DataFrame, windows: _Windows, *, edge: Edge) -> None
         raise ValueError(msg)
 
 
-def _check_known(codes: np.ndarray) -> int:
-    """Count sequences that are all N; refuse when all are."""
-    n_unknown = int((codes == N).all(axis=1).sum())
-    if n_unknown == len(codes):
+def _check_known(n_unknown: int, n_regions: int) -> None:
+    """Warn of sequences that are all N; refuse when all are."""
+    if n_unknown == n_regions:
         msg = f"Expected sequences with known bases; all {n_unknown} are N. Is it the right genome and assembly?"
         raise ValueError(msg)
     if n_unknown:
-        warn(f"{n_unknown} of {len(codes)} sequences are all N. Remove them, or check the genome.", stacklevel=4)
-    return n_unknown
-
-
-def _report_stale(mdata: MuData, codes: np.ndarray, mask: np.ndarray) -> None:
-    """Say that motif scores are those of the sequences before, where these were others."""
-    if not (_keys.TF_SCORE.has(mdata) and _keys.DNA_CODE.has(mdata)):
-        return
-    if not np.array_equal(np.asarray(_keys.DNA_CODE.get(mdata))[mask], codes):
-        info(f"{_keys.TF_SCORE.path} is still that of the earlier sequences. Run gb.pp.scan_motifs again.")
+        warn(f"{n_unknown} of {n_regions} sequences are all N. Remove them, or check the genome.", stacklevel=4)
 
 
 def _report(counts: dict[str, int], *, seq_length: int, edge: Edge) -> None:

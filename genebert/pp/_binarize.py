@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pandas as pd
 from mudata import MuData
 from scipy import sparse
 
-from genebert import _keys, _mudata
+from genebert import _keys, _mudata, _store
+from genebert._chunks import load_dense, row_chunks
 from genebert._logging import info
 from genebert._validate import check_range, listed
 
@@ -54,52 +57,82 @@ def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = Fals
     if threshold is not None:
         check_range(threshold, name="threshold")
     accessibility = _keys.ACCESSIBILITY.get(mdata)
-    accessibility = accessibility.toarray() if sparse.issparse(accessibility) else np.asarray(accessibility)
-    _check_accessibility(accessibility, mdata[_keys.ATAC].var_names)
+    cell_types = mdata[_keys.ATAC].var_names
+    survey = _survey(accessibility)
+    _check_accessibility(survey, cell_types)
     if threshold is None:
-        _check_log1p(accessibility, mdata[_keys.ATAC].var_names)
-    thresholds = _default_thresholds(accessibility) if threshold is None else threshold
-    with np.errstate(invalid="ignore"):
-        is_open = sparse.csr_matrix((accessibility >= thresholds).astype(np.float32))
-    n_unmeasured = int(np.isnan(accessibility).sum())
-    info(f"Open: {is_open.mean():.1%} of {is_open.shape[0]} regions x {is_open.shape[1]} cell types"
+        _check_log1p(survey, cell_types)
+    thresholds = _default_thresholds(survey) if threshold is None else threshold
+    calls, n_open = _store.empty_csr(mdata, len(cell_types)), 0
+    for rows in row_chunks(mdata.n_obs):
+        with np.errstate(invalid="ignore"):
+            part = sparse.csr_matrix((load_dense(accessibility, rows) >= thresholds).astype(np.float32))
+        calls.append(part)
+        n_open += part.nnz
+    n_unmeasured = int(mdata.n_obs * len(cell_types) - survey.n_measured.sum())
+    info(f"Open: {n_open / max(accessibility.size, 1):.1%} of {mdata.n_obs} regions x {len(cell_types)} cell types"
          + (f"; {n_unmeasured} not measured, taken as closed." if n_unmeasured else "."))  # fmt: skip
 
     mdata = _mudata.writable(mdata, copy=copy)
-    _keys.OPEN.set(mdata, is_open)
+    _keys.OPEN.set(mdata, calls.finished())
     params = {"threshold": threshold, "n_unmeasured": n_unmeasured}
     _keys.record(mdata, "binarize", _keys.OPEN.key, params=params)
     return mdata if copy else None
 
 
-def _check_accessibility(accessibility: np.ndarray, cell_types: pd.Index) -> None:
-    wrong = (accessibility < 0) | np.isinf(accessibility)
-    if wrong.any():
+class _Survey(NamedTuple):
+    """What is known of each cell type after one pass; arrays ``(cell types,)``."""
+
+    n_wrong: np.ndarray
+    """Values that are negative or infinite."""
+    highest: np.ndarray
+    n_measured: np.ndarray
+    n_calls: np.ndarray
+    """Values that are 0 or 1."""
+    totals: np.ndarray
+    """Sum of counts per million, if values are their log1p."""
+
+
+def _survey(accessibility: Any) -> _Survey:
+    survey = _Survey(*(np.zeros(accessibility.shape[1]) for _ in _Survey._fields))
+    for rows in row_chunks(accessibility.shape[0]):
+        part = load_dense(accessibility, rows)
+        is_measured = ~np.isnan(part)
+        known = np.where(is_measured, part, 0)
+        survey.n_wrong[:] += ((known < 0) | np.isinf(known)).sum(axis=0)
+        np.maximum(survey.highest, known.max(axis=0, initial=0), out=survey.highest)
+        survey.n_measured[:] += is_measured.sum(axis=0)
+        survey.n_calls[:] += (is_measured & np.isin(known, (0, 1))).sum(axis=0)
+        with np.errstate(over="ignore"):
+            survey.totals[:] += np.expm1(known, dtype=np.float64).sum(axis=0)
+    return survey
+
+
+def _check_accessibility(survey: _Survey, cell_types: pd.Index) -> None:
+    if survey.n_wrong.any():
         msg = (
-            f"Expected accessibility to be finite and at least 0, NaN where not measured; found {int(wrong.sum())} negative "
-            f"or infinite values in cell type(s) {listed(cell_types[wrong.any(axis=0)])}. "
+            f"Expected accessibility to be finite and at least 0, NaN where not measured; found {int(survey.n_wrong.sum())} "
+            f"negative or infinite values in cell type(s) {listed(cell_types[survey.n_wrong > 0])}. "
             "Run gb.pp.normalize_accessibility on raw counts, or set what was not measured to NaN."
         )
         raise ValueError(msg)
 
 
-def _check_log1p(accessibility: np.ndarray, cell_types: pd.Index) -> None:
+def _check_log1p(survey: _Survey, cell_types: pd.Index) -> None:
     """Refuse what is no log1p: its exponential would be a threshold that nothing reaches."""
-    wrong = accessibility > MAX_LOG1P
+    wrong = survey.highest > MAX_LOG1P
     if wrong.any():
         msg = (
             f"Expected log1p of normalised counts in {_keys.ACCESSIBILITY.path}, where `threshold` is None; found values up "
-            f"to {accessibility[wrong].max():g} in cell type(s) {listed(cell_types[wrong.any(axis=0)])}, so X does not look "
+            f"to {survey.highest.max():g} in cell type(s) {listed(cell_types[wrong])}, so X does not look "
             "like log1p. Run gb.pp.normalize_accessibility on raw counts, or give `threshold=` in the units of X."
         )
         raise ValueError(msg)
 
 
-def _default_thresholds(accessibility: np.ndarray) -> np.ndarray:
+def _default_thresholds(survey: _Survey) -> np.ndarray:
     """Lowest accessibility of an open region, ``(cell types,)``."""
-    if np.isin(accessibility, (0, 1)).sum() + np.isnan(accessibility).sum() == accessibility.size:
-        return np.ones(accessibility.shape[1])
-    measured = ~np.isnan(accessibility)
-    totals = np.expm1(np.where(measured, accessibility, 0), dtype=np.float64).sum(axis=0)
-    mean = totals / np.maximum(measured.sum(axis=0), 1)
+    if (survey.n_calls == survey.n_measured).all():
+        return np.ones(len(survey.totals))
+    mean = survey.totals / np.maximum(survey.n_measured, 1)
     return np.maximum(np.log1p(mean), np.finfo(np.float32).tiny)  # nothing is open where nothing was counted

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from mudata import MuData
-from scipy import sparse
 
-from genebert import _keys, _mudata
+from genebert import _keys, _mudata, _store
+from genebert._chunks import load_dense, row_chunks
 from genebert._logging import info, warn
 from genebert._validate import check_range, listed
 
@@ -50,15 +52,23 @@ def normalize_accessibility(mdata: MuData, *, target_sum: float = 1e6, copy: boo
     array([10000., 10000., 10000., 10000., 10000., 10000.], dtype=float32)
     """
     check_range(target_sum, name="target_sum", low=1)
-    counts = _dense(_keys.COUNTS.get(mdata))
+    counts = _keys.COUNTS.get(mdata)
     cell_types = mdata[_keys.ATAC].var_names
-    _check_counts(counts, cell_types)
-    log_cpm, n_unmeasured = _log_cpm(counts, target_sum=target_sum), int(np.isnan(counts).sum())
-    empty = cell_types[np.nansum(counts, axis=0) == 0]
+    totals, n_unmeasured = _totals(counts, cell_types)
+    empty = cell_types[totals == 0]
     if len(empty):
         warn(f"{len(empty)} cell type(s) have no count at all and stay 0: {listed(empty)}.")
 
-    _report_stale(mdata, log_cpm)
+    log_cpm = _store.empty(mdata, counts.shape, np.float32)
+    before = _keys.ACCESSIBILITY.get(mdata) if _keys.OPEN.has(mdata) and _keys.ACCESSIBILITY.has(mdata) else None
+    is_stale = False
+    for rows in row_chunks(mdata.n_obs):
+        part = _log_cpm(load_dense(counts, rows), totals, target_sum=target_sum)
+        is_stale |= before is not None and not np.allclose(load_dense(before, rows), part, rtol=1e-5, equal_nan=True)
+        log_cpm[rows] = part
+    if is_stale:
+        info(f"{_keys.OPEN.path} is still that of the earlier accessibility. Run gb.pp.binarize again.")
+
     mdata = _mudata.writable(mdata, copy=copy)
     _keys.ACCESSIBILITY.set(mdata, log_cpm)
     params = {"target_sum": target_sum, "n_unmeasured": n_unmeasured}
@@ -66,30 +76,30 @@ def normalize_accessibility(mdata: MuData, *, target_sum: float = 1e6, copy: boo
     return mdata if copy else None
 
 
-def _report_stale(mdata: MuData, log_cpm: np.ndarray) -> None:
-    """Say that calls are those of the accessibility before, where that was another."""
-    if not (_keys.OPEN.has(mdata) and _keys.ACCESSIBILITY.has(mdata)):
-        return
-    if not np.allclose(_dense(_keys.ACCESSIBILITY.get(mdata)), log_cpm, rtol=1e-5, equal_nan=True):
-        info(f"{_keys.OPEN.path} is still that of the earlier accessibility. Run gb.pp.binarize again.")
+def _totals(counts: Any, cell_types: pd.Index) -> tuple[np.ndarray, int]:
+    """Sum the counts of each cell type, float64 ``(cell types,)``, without NaN; and count those.
 
-
-def _dense(matrix: np.ndarray | sparse.spmatrix) -> np.ndarray:
-    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
-
-
-def _check_counts(counts: np.ndarray, cell_types: pd.Index) -> None:
-    wrong = (counts < 0) | np.isinf(counts)
-    if wrong.any():
+    Raises
+    ------
+    ValueError
+        When a count is negative or infinite.
+    """
+    totals, n_unmeasured, n_wrong = np.zeros(len(cell_types)), 0, np.zeros(len(cell_types), dtype=np.int64)
+    for rows in row_chunks(counts.shape[0]):
+        part = load_dense(counts, rows)
+        totals += np.nansum(part, axis=0, dtype=np.float64)
+        n_unmeasured += int(np.isnan(part).sum())
+        n_wrong += ((part < 0) | np.isinf(part)).sum(axis=0)
+    if n_wrong.any():
         msg = (
-            f"Expected counts to be finite and at least 0, NaN where not measured; found {int(wrong.sum())} negative or "
-            f"infinite ones in cell type(s) {listed(cell_types[wrong.any(axis=0)])}. Give raw counts."
+            f"Expected counts to be finite and at least 0, NaN where not measured; found {n_wrong.sum()} negative or "
+            f"infinite ones in cell type(s) {listed(cell_types[n_wrong > 0])}. Give raw counts."
         )
         raise ValueError(msg)
+    return totals, n_unmeasured
 
 
-def _log_cpm(counts: np.ndarray, *, target_sum: float) -> np.ndarray:
+def _log_cpm(counts: np.ndarray, totals: np.ndarray, *, target_sum: float) -> np.ndarray:
     """log1p of counts scaled to `target_sum` per column, float32; NaN stays."""
-    totals = np.nansum(counts, axis=0, dtype=np.float64)
     scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
     return np.log1p(counts * scale).astype(np.float32)

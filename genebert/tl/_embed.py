@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from mudata import MuData
 
-from genebert import _keys, _mudata
+from genebert import _keys, _mudata, _store
 from genebert._data import TFWeight
 from genebert._validate import check_key
 from genebert.model import GeneBERT
@@ -88,10 +90,11 @@ def embed(
     home = model.device
     model.to_device(home if device == "auto" else device)
     try:
-        embedding = model.get_latent_representation(mdata, **params)
+        out = _store.empty(mdata, (mdata.n_obs, model.module.config.n_latent), np.float32)
+        model.get_latent_representation(mdata, **params, out=out)
     finally:
         model.to_device(home)
     mdata = _mudata.writable(mdata, copy=copy)
-    mdata.obsm[key_added] = embedding
+    replace(_keys.EMBEDDING, key=key_added).set(mdata, out)
     _keys.record(mdata, "embed", key_added, params=params, model=model.digest)
     return mdata if copy else None

@@ -13,7 +13,7 @@ from genebert._dna import N, decode, gc_content
 LENGTHS = {"1": 1000, "2": 700, "X": 300}
 WRITTEN = {
     f"seq.obsm.{_keys.DNA_CODE.key}", f"seq.obs.{_keys.GC.key}", f"seq.obs.{_keys.WIDTH.key}",
-    f"uns.add_sequence.{_keys.DNA_CODE.key}",
+    f"seq.obs.{_keys.SEQ_START.key}", f"uns.add_sequence.{_keys.DNA_CODE.key}",
 }  # fmt: skip
 
 

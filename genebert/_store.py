@@ -1,0 +1,201 @@
+"""The zarr store that a MuData lives in: matrices are read chunk by chunk, results are written there as they come."""
+
+from __future__ import annotations
+
+import shutil
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from genebert._chunks import ROWS
+from genebert._transaction import Transaction, chunks_of, folder_beside
+
+__all__ = ["HANDLE", "Scratch", "ScratchCSR", "Store", "empty", "empty_csr", "store_of"]
+
+HANDLE = "_genebert_store"
+"""Attribute of a MuData that lives in a store; its copies and views have none."""
+
+_MATRICES = ("X", "obsm", "layers")
+_TABLES = ("obs", "var")
+_ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
+
+
+def store_of(mdata: Any) -> Store | None:
+    """Return the store that `mdata` was opened from; None for one in memory."""
+    return vars(mdata).get(HANDLE)
+
+
+def empty(mdata: Any, shape: tuple[int, int], dtype: Any) -> np.ndarray | Scratch:
+    """Make a matrix of regions, to fill by ``matrix[rows] = values``: in memory, or on disk where `mdata` lives there."""
+    store = store_of(mdata)
+    return np.empty(shape, dtype=dtype) if store is None else Scratch(store, shape, dtype)
+
+
+def empty_csr(mdata: Any, n_columns: int) -> ScratchCSR | MemoryCSR:
+    """Make a CSR of float32, to fill by ``matrix.append(rows)``; ``matrix.finished()`` is what a slot takes."""
+    store = store_of(mdata)
+    return MemoryCSR(n_columns) if store is None else ScratchCSR(store, n_columns)
+
+
+class Store:
+    """A ``.zarr`` folder on this machine, and what a verb is about to write there.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import zarr
+
+        self.path = path.resolve()
+        self.root = zarr.open_group(self.path, mode="r", use_consolidated=False)
+        self.zarr_format = self.root.metadata.zarr_format
+        self.pending: list[tuple[Any, Any]] = []
+        """Slots (`genebert._keys.Slot`) and their new values, until `flush`."""
+        self._later: tuple[Any, tuple[str, ...]] | None = None
+
+    def lazy(self, place: str) -> Any:
+        """Return a matrix as a dask array, or whatever else lies there as it is."""
+        from anndata.experimental import read_elem_lazy
+        from anndata.io import read_elem
+
+        element = self.root[place]
+        kind = element.attrs.get("encoding-type")
+        if kind in ("csr_matrix", "csc_matrix"):
+            n_rows, n_columns = element.attrs["shape"]
+            chunks = (min(ROWS, n_rows), n_columns) if kind == "csr_matrix" else None
+            return read_elem_lazy(element, chunks=chunks)
+        return read_elem_lazy(element) if kind == "array" and element.ndim > 1 else read_elem(element)
+
+    def replace(self, later: Any, *, changed: tuple[str, ...]) -> None:
+        """Note the MuData as it will be once the modalities `changed` are new."""
+        self._later = (later, changed)
+
+    def forget(self) -> None:
+        """Drop what an earlier verb that failed had noted."""
+        self.pending.clear()
+        self._later = None
+
+    def flush(self, mdata: Any, *, records: Mapping[str, Any]) -> None:
+        """Write all that was noted and the records of `genebert._keys.record`, then show it in `mdata`."""
+        with Transaction(self.path) as change:
+            if self._later is not None:
+                _stage_modalities(change, *self._later)
+            for slot, value in self.pending:
+                _stage(change, slot, value)
+            change.write("uns/genebert", dict(records))
+        if self._later is not None:
+            vars(mdata).clear()
+            vars(mdata).update({**vars(self._later[0]), HANDLE: self})
+        for slot, value in self.pending:
+            slot.assign(mdata, self.lazy(slot.place) if slot.attr in _MATRICES else value)
+        self.forget()
+
+
+def _stage_modalities(change: Transaction, mdata: Any, changed: tuple[str, ...]) -> None:
+    for name in changed:
+        change.write(f"mod/{name}", mdata.mod[name])
+        change.write(f"obsmap/{name}", mdata.obsmap[name])
+        change.write(f"obsm/{name}", mdata.obsm[name])
+    change.set_attributes("mod", **{"mod-order": list(mdata.mod)})
+    change.write("var", mdata.var)
+    change.write("varm", dict(mdata.varm))
+    change.write("varp", dict(mdata.varp))
+    change.write("varmap", dict(mdata.varmap))
+
+
+def _stage(change: Transaction, slot: Any, value: Any) -> None:
+    if isinstance(value, (Scratch, ScratchCSR)):
+        change.move(slot.place, value.path)
+        return
+    change.write(slot.place, getattr(value, "array", value) if slot.attr in _TABLES else value)
+    if slot.attr in _TABLES:
+        table = slot.place.rsplit("/", 1)[0]
+        columns = change.attributes(table)["column-order"]
+        change.set_attributes(table, **{"column-order": [*(name for name in columns if name != slot.key), slot.key]})
+
+
+class Scratch:
+    """Matrix on disk that is filled chunk by chunk and then handed to a slot; else it goes with its last reference.
+
+    Parameters
+    ----------
+    store
+        Where it may end.
+    shape, dtype
+        Of the matrix.
+    """
+
+    def __init__(self, store: Store, shape: tuple[int, int], dtype: Any) -> None:
+        import zarr
+
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self.path = _scratch_folder(self, store)
+        self._array = zarr.create_array(
+            self.path, shape=shape, chunks=chunks_of(shape, self.dtype), dtype=self.dtype, attributes=_ARRAY,
+            zarr_format=store.zarr_format,
+        )  # fmt: skip
+
+    def __setitem__(self, rows: slice | np.ndarray, values: np.ndarray) -> None:
+        if isinstance(rows, slice):
+            self._array[rows] = values
+            return
+        order = np.argsort(rows, kind="stable")
+        self._array.oindex[rows[order], :] = values[order]
+
+
+class ScratchCSR:
+    """CSR of float32 on disk, in anndata's encoding, that grows by rows; else like `Scratch`."""
+
+    def __init__(self, store: Store, n_columns: int) -> None:
+        import zarr
+
+        self.path = _scratch_folder(self, store)
+        self._group = zarr.open_group(self.path, mode="w", zarr_format=store.zarr_format)
+        self._n_columns = n_columns
+        self._indptr = [np.zeros(1, dtype=np.int64)]
+        for name, dtype in (("data", np.float32), ("indices", np.int32)):
+            self._group.create_array(name, shape=(0,), chunks=(2**20,), dtype=dtype, attributes=_ARRAY)
+
+    def append(self, rows: sparse.csr_matrix) -> None:
+        """Add rows behind those that are there."""
+        self._group["data"].append(rows.data.astype(np.float32, copy=False))
+        self._group["indices"].append(rows.indices.astype(np.int32, copy=False))
+        self._indptr.append(self._indptr[-1][-1] + rows.indptr[1:].astype(np.int64))
+
+    def finished(self) -> ScratchCSR:
+        """Close it: what a slot takes."""
+        from anndata.io import write_elem
+
+        indptr = np.concatenate(self._indptr)
+        write_elem(self._group, "indptr", indptr)
+        shape = [len(indptr) - 1, self._n_columns]
+        self._group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape})
+        return self
+
+
+class MemoryCSR:
+    """`ScratchCSR` in memory."""
+
+    def __init__(self, n_columns: int) -> None:
+        self._parts = [sparse.csr_matrix((0, n_columns), dtype=np.float32)]
+
+    def append(self, rows: sparse.csr_matrix) -> None:
+        """Add rows behind those that are there."""
+        self._parts.append(rows)
+
+    def finished(self) -> sparse.csr_matrix:
+        """Join the parts."""
+        return sparse.vstack(self._parts, format="csr", dtype=np.float32)
+
+
+def _scratch_folder(owner: Scratch | ScratchCSR, store: Store) -> Path:
+    folder = folder_beside(store.path)
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder / "value"

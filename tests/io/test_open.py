@@ -1,0 +1,279 @@
+"""A MuData in a store: lazy, the same results as in memory, and nothing lost when a run dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from mudata import MuData
+from scipy import sparse
+
+import genebert as gb
+from genebert import _keys, _store
+from genebert._transaction import MOVES, Transaction
+
+GENOME_LENGTH = 230_000
+SPLIT = {"val": ["chr6"], "test": ["chr1"]}  # not the one that toy comes with
+
+
+@pytest.fixture
+def genome(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "genome.fa"
+    records = ("".join(rng.choice(list("ACGT"), GENOME_LENGTH)) for _ in range(6))
+    path.write_text("".join(f">chr{number}\n{bases}\n" for number, bases in enumerate(records, start=1)))
+    return path
+
+
+@pytest.fixture
+def path(toy, tmp_path):
+    path = tmp_path / "toy.zarr"
+    gb.io.write(toy, path)
+    return path
+
+
+def numbers(value):
+    value = value.compute() if hasattr(value, "compute") else value
+    return value.toarray() if sparse.issparse(value) else np.asarray(value)
+
+
+def assert_same(found: MuData, expected: MuData):
+    """Every slot, every record."""
+    assert list(found.mod) == list(expected.mod)
+    assert found.obs_names.equals(expected.obs_names)
+    for slot in _keys.SLOTS:
+        assert slot.has(found) == slot.has(expected), slot.path
+        if slot.has(expected):
+            a, b = numbers(slot.get(found)), numbers(slot.get(expected))
+            if a.dtype.kind == "f":
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5, err_msg=slot.path)
+            else:
+                assert np.array_equal(a.astype(str), b.astype(str)), slot.path
+    assert list(found.var_names) == list(expected.var_names)
+    verbs = {verb: set(entry) for verb, entry in expected.uns[_keys.UNS].items() if isinstance(entry, dict)}
+    assert {verb: set(found.uns[_keys.UNS][verb]) for verb in verbs} == verbs
+
+
+def test_matrices_are_lazy_and_tables_are_not(path, toy):
+    mdata = gb.io.open(path)
+    for slot in (_keys.DNA_CODE, _keys.TF_SCORE, _keys.ACCESSIBILITY, _keys.COUNTS, _keys.LABELS):
+        assert isinstance(slot.get(mdata), da.Array), slot.path
+    assert_same(mdata, toy)
+    assert mdata["seq"].obs_names is mdata["tf"].obs_names
+
+
+VERBS = {
+    "add_sequence": lambda mdata, genome: gb.pp.add_sequence(mdata, genome, seq_length=120),
+    "scan_motifs": lambda mdata, genome: gb.pp.scan_motifs(mdata),
+    "scan_motifs, sparse": lambda mdata, genome: gb.pp.scan_motifs(mdata, score="count", pvalue=1e-3),
+    "normalize_accessibility": lambda mdata, genome: gb.pp.normalize_accessibility(mdata, target_sum=1e4),
+    "binarize": lambda mdata, genome: gb.pp.binarize(mdata),
+    "split_regions": lambda mdata, genome: gb.pp.split_regions(mdata, **SPLIT),
+    "split_cell_types": lambda mdata, genome: gb.pp.split_cell_types(mdata, holdout=[mdata["atac"].var_names[0]]),
+    "embed": lambda mdata, genome: gb.tl.embed(mdata, tiny(mdata)),
+    "embed, cell type": lambda mdata, genome: gb.tl.embed(mdata, tiny(mdata), cell_type=mdata["atac"].var_names[0]),
+}
+
+
+def is_split(mdata):
+    """Whether `split_regions` was called with `SPLIT`."""
+    return set(_keys.CHROM.get(mdata)[_keys.REGION_SPLIT.get(mdata) == "test"]) == {"chr1"}
+
+
+def tiny(mdata):
+    return gb.model.GeneBERT(preset="tiny", tfs=list(mdata["tf"].var_names))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_write_into_the_store_what_they_write_in_memory(verb, path, toy, genome, tmp_path, monkeypatch):
+    for module in ("pp._add_sequence", "pp._normalize_accessibility", "pp._binarize"):
+        monkeypatch.setattr(f"genebert.{module}.row_chunks", lambda n: _store_chunks(n))
+    VERBS[verb](toy, genome)
+    mdata = gb.io.open(path)
+    VERBS[verb](mdata, genome)
+    assert_same(mdata, toy)
+    assert_same(gb.io.open(path), toy)
+    assert_same(gb.io.read(path), toy)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"toy.zarr", "genome.fa"}
+
+
+def _store_chunks(n):
+    return (slice(start, min(start + 250, n)) for start in range(0, n, 250))
+
+
+def test_embedding_in_rows_that_are_not_in_order(toy, tmp_path):
+    shuffled = toy[np.random.default_rng(0).permutation(toy.n_obs)].copy()
+    path = tmp_path / "shuffled.zarr"
+    gb.io.write(shuffled, path)
+    mdata, model = gb.io.open(path), tiny(toy)
+    for data in (mdata, shuffled):
+        gb.tl.embed(data, model, cell_type=data["atac"].var_names[0])
+    np.testing.assert_allclose(numbers(_keys.EMBEDDING.get(mdata)), _keys.EMBEDDING.get(shuffled), atol=1e-5)
+
+
+def test_a_failed_verb_changes_nothing(path, genome):
+    mdata = gb.io.open(path)
+    before = numbers(_keys.DNA_CODE.get(mdata))
+    with pytest.raises(ValueError, match="seq_length"):
+        gb.pp.add_sequence(mdata, genome, seq_length=0)
+    genome.write_text("".join(f">chr{number}\n{'N' * GENOME_LENGTH}\n" for number in range(1, 7)))
+    with pytest.raises(ValueError, match="all 600 are N"):
+        gb.pp.add_sequence(mdata, genome, seq_length=50)
+    np.testing.assert_array_equal(numbers(_keys.DNA_CODE.get(gb.io.open(path))), before)
+    gb.pp.split_regions(mdata, **SPLIT)  # nothing of the failed verb comes along
+    np.testing.assert_array_equal(numbers(_keys.DNA_CODE.get(gb.io.open(path))), before)
+    assert len(list(path.parent.iterdir())) == 2
+
+
+def test_regions_cannot_be_dropped_from_a_store(path, genome):
+    genome.write_text(f">chr1\n{'ACGT' * (GENOME_LENGTH // 4)}\n")
+    mdata = gb.io.open(path)
+    with pytest.raises(ValueError, match=r"500 would be.*gb\.io\.write"):
+        gb.pp.add_sequence(mdata, genome, missing="drop")
+    assert_same(gb.io.open(path), gb.io.read(path))
+
+
+def test_copies_and_subsets_stay_in_memory(path):
+    before = set(path.parent.iterdir())
+    mdata = gb.io.open(path)
+    copied = gb.pp.split_regions(mdata, **SPLIT, copy=True)
+    part = mdata[:250].copy()
+    gb.pp.split_regions(part, val=0, test=["chr1"])
+    assert _store.store_of(copied) is None
+    assert _store.store_of(part) is None
+    assert is_split(copied)
+    assert is_split(part)
+    assert not is_split(mdata)
+    assert not is_split(gb.io.open(path))
+    assert set(path.parent.iterdir()) == before
+
+
+def test_to_memory(path, toy):
+    mdata = gb.io.to_memory(gb.io.open(path)[100:200])
+    assert isinstance(_keys.DNA_CODE.get(mdata), np.ndarray)
+    assert sparse.issparse(_keys.COUNTS.get(mdata))
+    assert_same(mdata, toy[100:200])
+
+
+def test_write_of_an_opened_store_over_itself_and_elsewhere(path, toy, tmp_path):
+    mdata = gb.io.open(path)
+    gb.io.write(mdata, tmp_path / "other.h5mu")
+    assert_same(gb.io.read(tmp_path / "other.h5mu"), toy)
+    gb.io.write(mdata, path)
+    assert_same(gb.io.open(path), toy)
+
+
+def test_zarr_format_3(path, toy, tmp_path):
+    import anndata
+
+    with anndata.settings.override(zarr_write_format=3):
+        gb.io.write(toy, tmp_path / "three.zarr")
+    mdata = gb.io.open(tmp_path / "three.zarr")
+    gb.pp.split_regions(mdata, **SPLIT)
+    gb.pp.scan_motifs(mdata, score="count")
+    assert is_split(gb.io.read(tmp_path / "three.zarr"))
+    assert_same(gb.io.open(tmp_path / "three.zarr"), mdata)
+
+
+def test_chunks_hold_whole_rows(path):
+    array = zarr.open_group(path)["mod/tf/X"]
+    assert array.chunks[1] == array.shape[1]
+
+
+@pytest.mark.parametrize(("content", "message"), [("seq", "found nothing"), ("tf", "modality 'seq'")])
+def test_what_is_no_store_is_refused(content, message, tmp_path, toy):
+    path = tmp_path / "other.zarr"
+    if content == "tf":
+        from genebert import _mudata
+
+        gb.io.write(_mudata.build({"tf": toy["tf"]}), path)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        gb.io.open(path)
+    with pytest.raises(ValueError, match="suffix"):
+        gb.io.open(tmp_path / "file.h5mu")
+
+
+def test_consolidated_metadata_does_not_hide_results(path):
+    zarr.consolidate_metadata(str(path))
+    gb.pp.split_regions(gb.io.open(path), **SPLIT)
+    assert is_split(gb.io.read(path))
+
+
+KILLED = """
+    import os, signal, sys
+    import genebert as gb
+    from genebert import _transaction
+    replace, count = os.replace, 0
+    def killing(source, target):
+        global count
+        if "old" not in str(target) and str(target).startswith(sys.argv[1]):
+            count += 1
+            if count == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+    mdata = gb.io.open(sys.argv[1])
+    _transaction.os.replace = killing
+    gb.pp.split_regions(mdata, val=["chr6"], test=["chr1"])
+    gb.pp.binarize(mdata, threshold=2.0)
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_kill_between_two_moves_is_finished_by_the_next_opening(moment, path, toy):
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(path), str(moment)], check=False)
+    assert run.returncode == -signal.SIGKILL
+    mdata = gb.io.open(path)
+    assert is_split(mdata)
+    assert mdata.uns[_keys.UNS]["split_regions"][_keys.REGION_SPLIT.key]["params"]["test"] == ["chr1"]
+    assert_same(mdata, gb.pp.split_regions(toy, **SPLIT, copy=True))
+    assert [entry.name for entry in path.parent.iterdir()] == ["toy.zarr"]
+
+
+def test_what_was_not_decided_is_discarded(path, toy):
+    script = """
+        import os, signal, sys
+        import genebert as gb
+        from genebert import _transaction
+        _transaction.Transaction._decide = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+        gb.pp.split_regions(gb.io.open(sys.argv[1]), val=["chr6"], test=["chr1"])
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(path)], check=False)
+    assert len(list(path.parent.iterdir())) == 2
+    assert_same(gb.io.open(path), toy)
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_another_process_that_is_alive_is_left_alone(path):
+    change = Transaction(path)
+    change.write("uns/other", {"a": 1})
+    assert len(list(path.parent.iterdir())) == 2
+    gb.io.open(path)
+    with change:
+        pass
+    assert gb.io.read(path).uns["other"] == {"a": 1}
+    assert not list(path.parent.glob(f".*/{MOVES}"))
+
+
+def test_a_move_that_fails_can_be_repeated(path, monkeypatch):
+    mdata = gb.io.open(path)
+    original, calls = os.replace, []
+
+    def failing(source, target):
+        calls.append(target)
+        if str(target).startswith(str(path)):
+            raise OSError("disk full")
+        original(source, target)
+
+    monkeypatch.setattr("genebert._transaction.os.replace", failing)
+    with pytest.raises(OSError, match="disk full"):
+        gb.pp.split_regions(mdata)
+    (folder,) = [entry for entry in path.parent.iterdir() if entry != path]
+    assert json.loads((folder / MOVES).read_text())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 
 __all__ = ["BASES", "N_BASES", "N", "decode", "encode", "gc_content", "kmer_ids", "reverse_complement"]
@@ -59,14 +62,31 @@ def kmer_ids(codes: np.ndarray, k: int, *, stride: int = 1) -> np.ndarray:
     -------
     int32 ``(..., (seq_length - k) // stride + 1)``.
     """
-    n_tokens = (codes.shape[-1] - k) // stride + 1
-    if n_tokens < 1:
-        return np.zeros((*codes.shape[:-1], 0), dtype=np.int32)
-    ids = np.zeros((*codes.shape[:-1], n_tokens), dtype=np.int32)
-    unknown = np.zeros(ids.shape, dtype=bool)
-    for offset in range(k):
-        bases = codes[..., offset : offset + (n_tokens - 1) * stride + 1 : stride]
-        ids = ids * N_BASES + bases
-        unknown |= bases >= N
-    ids[unknown] = N_BASES**k
+    n_tokens = max((codes.shape[-1] - k) // stride + 1, 0)
+    ids = np.empty((*codes.shape[:-1], n_tokens), dtype=np.int32)
+    if ids.size > 0:
+        rows = np.ascontiguousarray(codes, dtype=np.uint8).reshape(-1, codes.shape[-1])
+        _compiled()(rows, k, stride, ids.reshape(len(rows), n_tokens))
     return ids
+
+
+@cache
+def _compiled() -> Callable[[np.ndarray, int, int, np.ndarray], None]:
+    import numba  # takes its time, and this module is imported always
+
+    return numba.njit(cache=True, nogil=True)(_roll)
+
+
+def _roll(codes: np.ndarray, k: int, stride: int, ids: np.ndarray) -> None:
+    """Shift the bases of each row one by one into a number, 2 bits each, and write it down where a k-mer ends."""
+    unknown = 1 << 2 * k
+    for row in range(len(codes)):
+        number, n_known, token, end = 0, 0, 0, k - 1
+        for position in range((ids.shape[1] - 1) * stride + k):
+            base = int(codes[row, position])
+            number = ((number << 2) | base) & (unknown - 1)
+            n_known = n_known + 1 if base < N else 0
+            if position == end:
+                ids[row, token] = number if n_known >= k else unknown
+                token += 1
+                end += stride

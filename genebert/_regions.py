@@ -12,20 +12,33 @@ import pandas as pd
 from genebert._keys import CHROM, END, START
 from genebert._validate import listed
 
-__all__ = ["check_unique", "format_names", "genomic_order", "is_region_name", "parse_names", "region_table", "windows"]
+__all__ = [
+    "check_unique",
+    "chromosome_names",
+    "format_names",
+    "genomic_order",
+    "is_region_name",
+    "parse_names",
+    "region_table",
+    "split_names",
+    "windows",
+]
 
 # A separator never ends the chromosome, so that a negative start (chr1:-5-10) is no region on "chr1:".
-_PATTERN = re.compile(r"^(?P<chrom>.*?[^:_-])[:_-](?P<start>\d+)[-_](?P<end>\d+)$")
+_PATTERN = re.compile(r"(.*?[^:_\n-])[:_-](\d+)[-_](\d+)")
+_LINE = re.compile(f"^{_PATTERN.pattern}$", re.MULTILINE)
 
 
 def format_names(chrom: pd.Series | np.ndarray, start: np.ndarray, end: np.ndarray) -> pd.Index:
     """Name regions ``chrom:start-end`` (0-based, half-open)."""
-    return pd.Index([f"{c}:{s}-{e}" for c, s, e in zip(chrom, start, end, strict=True)], dtype=object)
+    # Plain numbers are formatted faster than those of numpy.
+    columns = (np.asarray(column).tolist() for column in (chrom, start, end))
+    return pd.Index([f"{c}:{s}-{e}" for c, s, e in zip(*columns, strict=True)], dtype=object)
 
 
 def is_region_name(name: str) -> bool:
     """Whether a name has one of the forms that `parse_names` reads."""
-    return _PATTERN.match(name) is not None
+    return _PATTERN.fullmatch(name) is not None
 
 
 def parse_names(names: pd.Index | list[str]) -> pd.DataFrame:
@@ -36,17 +49,23 @@ def parse_names(names: pd.Index | list[str]) -> pd.DataFrame:
     ValueError
         When a name has another form, its end is not behind its start, or it occurs twice.
     """
-    matches = [_PATTERN.match(str(name)) for name in names]
-    bad = [name for name, match in zip(names, matches, strict=True) if match is None]
-    if bad:
+    return region_table(*split_names(names))
+
+
+def split_names(names: pd.Index | list[str]) -> tuple[list[str], list[int], list[int]]:
+    """Chromosomes, starts and ends of names, as `parse_names` reads them; they may be repeated or impossible."""
+    names = [str(name) for name in names]
+    text = "\n".join(names)
+    found = _LINE.findall(text)  # one call for all names is several times faster than one each
+    if not len(found) == len(names) == text.count("\n") + bool(names):
+        bad = [name for name in names if not is_region_name(name)]
         msg = (
-            f"Expected region names such as chr1:100-200, chr1-100-200 or chr1_100_200; {len(bad)} of {len(matches)} "
+            f"Expected region names such as chr1:100-200, chr1-100-200 or chr1_100_200; {len(bad)} of {len(names)} "
             f"have another form: {listed(bad)}. Rename them, or give columns chrom, start and end in `.var`."
         )
         raise ValueError(msg)
-    chrom = [match["chrom"] for match in matches]
-    start, end = ([int(match[part]) for match in matches] for part in ("start", "end"))
-    return region_table(chrom, start, end)
+    chrom, start, end = zip(*found, strict=True) if found else ((), (), ())
+    return list(chrom), list(map(int, start)), list(map(int, end))
 
 
 def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int]) -> pd.DataFrame:
@@ -64,9 +83,11 @@ def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int])
             f"Expected a chromosome for each region; {n_missing} of {len(chrom)} have none. Fill or remove these rows."
         )
         raise ValueError(msg)
+    numbers, names = pd.factorize(chrom)
+    names = chromosome_names(names)
     table = pd.DataFrame(
         {
-            CHROM.key: pd.Categorical(_chromosome_names(chrom)),
+            CHROM.key: pd.Categorical(names[numbers]),
             START.key: np.asarray(start, dtype=np.int64),
             END.key: np.asarray(end, dtype=np.int64),
         }
@@ -86,8 +107,14 @@ def region_table(chrom: Sequence[str], start: Sequence[int], end: Sequence[int])
     return table
 
 
-def _chromosome_names(chrom: np.ndarray) -> np.ndarray:
-    """Turn chromosomes into text; 1.0 is what a table makes of chromosome 1 where others are missing."""
+def chromosome_names(chrom: np.ndarray) -> np.ndarray:
+    """Turn chromosomes into text; 1.0 is what a table makes of chromosome 1 where others are missing.
+
+    Raises
+    ------
+    ValueError
+        When one is a fraction.
+    """
     numbers = {name for name in set(chrom) if isinstance(name, Real)}
     if fractions := sorted(number for number in numbers if number % 1 != 0):
         msg = f"Expected names of chromosomes; found {listed(fractions)}. Is another column the one with chromosomes?"

@@ -7,7 +7,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-__all__ = ["check_cell_type", "check_columns", "check_key", "check_literal", "check_range", "listed"]
+__all__ = [
+    "check_amounts",
+    "check_cell_type",
+    "check_columns",
+    "check_key",
+    "check_literal",
+    "check_range",
+    "listed",
+]
 
 
 def listed(items: Iterable[Any], *, most: int = 5) -> str:
@@ -67,4 +75,15 @@ def check_cell_type(cell_type: str, cell_types: Sequence[str]) -> None:
     cell_types = list(cell_types)
     if cell_type not in cell_types:
         msg = f"Expected `cell_type` to be one of {listed(cell_types, most=20)}; found {cell_type!r}."
+        raise ValueError(msg)
+
+
+def check_amounts(values: np.ndarray, *, what: str, remedy: str = "Pass raw counts (`layer=`).") -> None:
+    """Raise when a value of `what` is negative or infinite; NaN is allowed and means not measured."""
+    bad = (values < 0) | np.isinf(values)
+    if bad.any():
+        msg = (
+            f"Expected {what} that is finite and not negative (NaN = not measured); {int(bad.sum())} values are not, "
+            f"such as {listed(values[bad][:3])}. {remedy}"
+        )
         raise ValueError(msg)

@@ -89,3 +89,9 @@ def test_windows_end_with_the_chromosome():
 
 def test_order():
     assert genomic_order(["b", "a", "a"], np.array([1, 5, 5]), np.array([2, 9, 8])).tolist() == [2, 1, 0]
+
+
+def test_a_name_with_a_line_break_is_none():
+    for name in ("chr1:1-2\n", "chr1:1-2\nchr1:3-4", "\nchr1:1-2"):
+        with pytest.raises(ValueError, match="1 of 2 have another form"):
+            parse_names(["chr2:1-2", name])

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from genebert.datasets._toy import toy
+from genebert.datasets._toy_multiome import toy_multiome
 
-__all__ = ["toy"]
+__all__ = ["toy", "toy_multiome"]

@@ -10,11 +10,11 @@ from anndata import AnnData
 from mudata import MuData
 
 from genebert import _mudata
+from genebert._coordinates import looks_like_regions, regions_of
 from genebert._keys import ACCESSIBILITY, END, FAMILY, LABELS, MOTIF_ID, START, TF_SCORE, WIDTH
 from genebert._logging import info
 from genebert._regions import check_unique
 from genebert._validate import listed
-from genebert.io._coordinates import looks_like_regions, regions_of
 from genebert.io._modalities import accessibility_modality, add_codes, labels_modality, seq_modality, unique_index
 
 __all__ = ["align", "assemble", "bare_names"]

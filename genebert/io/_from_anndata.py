@@ -11,35 +11,39 @@ from mudata import MuData
 from scipy import sparse
 
 from genebert import _mudata
-from genebert._keys import ACCESSIBILITY, COUNTS, N_CELLS, N_REPLICATES, START, record
+from genebert._coordinates import check_anndata, peak_mask, regions_are_obs, regions_of
+from genebert._keys import ACCESSIBILITY, COUNTS, N_CELLS, N_REPLICATES, REGION_SPLIT, START, record
 from genebert._logging import info, warn
-from genebert._validate import check_columns, listed
-from genebert.io._coordinates import check_anndata, peak_mask, regions_are_obs, regions_of
+from genebert._pool import group_cells, mean_log_cpm, pool
+from genebert._validate import listed
 from genebert.io._modalities import accessibility_modality, seq_modality, unique_index
-from genebert.io._pool import mean_log_cpm, pool
 
 __all__ = ["from_anndata"]
 
+SPLITS = ("train", "val", "test")
+SPLIT_COLUMNS = (REGION_SPLIT.key, "split")
 MANY_CELL_TYPES = 50
 MAX_CELL_TYPES = 1000  # more rows than this without `groupby` are cells, and making them dense would fill the memory
 
 
 def from_anndata(
-    adata: AnnData, *, groupby: str | None = None, replicate: str | None = None, layer: str | None = None
+    adata: AnnData, *, groupby: str | pd.Series | None = None, replicate: str | None = None, layer: str | None = None
 ) -> MuData:
     """Turn an AnnData of peaks into a MuData of regions.
 
     Cells x peaks are pooled into cell types with `groupby`. Without it, the AnnData holds cell types x regions or
     regions x cell types. Which axis holds the regions is read from their names (``chr1:100-200``, ``chr1-100-200``,
     ``chr1_100_200``) or from columns with chromosome, start and end (0-based, half-open). Where a 10x object holds genes
-    too, its peaks are taken. Regions keep their order.
+    too, its peaks are taken. Regions keep their order and their coordinates: the genome that sequences are read from later
+    must be of the same assembly.
 
     Parameters
     ----------
     adata
         Cells x peaks, cell types x regions or regions x cell types; also in backed mode. It is not changed.
     groupby
-        Column with the cell type of each cell. Cells without one are left out and counted.
+        Column with the cell type of each cell, or a Series by the cells' names, such as a column of ``mod["rna"].obs`` in a
+        10x multiome. Cells without one are left out and counted.
     replicate
         Column with the replicate (donor) of each cell. Each replicate then weighs the same in the accessibility of a
         cell type, however many cells it has; ``counts`` stay sums.
@@ -50,7 +54,8 @@ def from_anndata(
     -------
     MuData with the modalities
 
-    - ``seq``: `.obs` chrom, start, end.
+    - ``seq``: `.obs` chrom, start, end, and ``region_split`` where the regions have a column ``split`` (CREsted) or
+      ``region_split`` that holds train, val and test.
     - ``atac``: `.X` float32 ``(regions, cell types)``, log1p of counts per million (calls 0/1 and values that are not
       whole numbers stay as they are); `.layers` ``counts`` (sums) or ``open`` (calls), CSR; `.var` ``n_cells`` and, with
       `replicate`, ``n_replicates``.
@@ -79,7 +84,9 @@ def from_anndata(
     if 0 in adata.shape:
         msg = f"Expected at least one cell and one peak; found {adata.n_obs} x {adata.n_vars}. Check the filter before this."
         raise ValueError(msg)
-    matrix, rows, features = _oriented(adata, groupby=groupby, layer=layer)
+    matrix, rows, features = _oriented(adata, groupby=groupby if isinstance(groupby, str) else None, layer=layer)
+    if isinstance(groupby, pd.Series):
+        rows, groupby = _with_column(rows, groupby)
     keep = _kept_peaks(features)
     regions = regions_of(features[keep])
     if groupby is None:
@@ -92,6 +99,8 @@ def from_anndata(
         atac = _pooled(matrix, rows, keep, groupby=groupby, replicate=replicate)
         atac.obs_names = regions.index
     mdata = _mudata.build({START.modality: seq_modality(regions), ACCESSIBILITY.modality: atac})
+    if (split := _split(features[keep])) is not None:
+        REGION_SPLIT.set(mdata, split)
     params = {"groupby": groupby, "replicate": replicate, "layer": layer}
     record(mdata, "from_anndata", ACCESSIBILITY.modality, params=params)
     info(f"{mdata.n_obs} regions x {atac.n_vars} cell types")
@@ -115,6 +124,33 @@ def _oriented(adata: AnnData, *, groupby: str | None, layer: str | None) -> tupl
         return matrix, adata.obs, adata.var
     in_memory = matrix if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) else matrix[:]
     return in_memory.T, adata.var, adata.obs
+
+
+def _with_column(cells: pd.DataFrame, values: pd.Series) -> tuple[pd.DataFrame, str]:
+    """Put a column of another table of cells beside those of this one, by the cells' names; the table, and its name."""
+    n_known = int(cells.index.isin(values.index).sum())
+    if n_known == 0 or not values.index.is_unique:
+        msg = (
+            f"Expected `groupby` to be indexed by the {len(cells)} cells, each once ({listed(cells.index, most=2)}); found "
+            f"{listed(values.index, most=2)}, {n_known} of them among the cells. Give it the names of the cells."
+        )
+        raise ValueError(msg)
+    name = "groupby" if values.name is None else str(values.name)
+    return cells.assign(**{name: values.reindex(cells.index)}), name
+
+
+def _split(features: pd.DataFrame) -> pd.Categorical | None:
+    """The split that somebody else's tool has drawn, if it has names that genebert knows."""
+    column = next((column for column in SPLIT_COLUMNS if column in features), None)
+    if column is None:
+        return None
+    values = features[column].astype(object)
+    if not values.isin(SPLITS).all():
+        info(f"column {column!r} of the regions not read as their split: it holds more than {', '.join(SPLITS)}")
+        return None
+    sizes = ", ".join(f"{name} {(values == name).sum()}" for name in SPLITS)
+    info(f"{REGION_SPLIT.key}: taken from column {column!r}: {sizes}")
+    return pd.Categorical(values, categories=SPLITS)
 
 
 def _kept_peaks(features: pd.DataFrame) -> np.ndarray:
@@ -148,35 +184,16 @@ def _dense(matrix: Any, keep: np.ndarray) -> np.ndarray:
 
 def _pooled(matrix: Any, cells: pd.DataFrame, keep: np.ndarray, *, groupby: str, replicate: str | None) -> AnnData:
     """Accessibility of the cell types in `groupby`; regions are named by the caller."""
-    columns = [groupby] if replicate is None else [groupby, replicate]
-    check_columns(cells.columns, columns, what="a table of cells")
-    known = cells[columns].notna().all(axis=1).to_numpy()
-    if not known.all():
-        info(f"{(~known).sum()} of {len(known)} cells have no {' or no '.join(map(repr, columns))}, left out")
-    types = cells[groupby][known].astype("category").cat.remove_unused_categories().cat
-    _check_levels(types.categories, groupby)
-    codes = np.full(len(cells), -1)
-    codes[known] = types.codes
-    groups, group_types = codes, np.arange(len(types.categories))
-    if replicate is not None:
-        groups, group_types = _pairs(codes, cells[replicate].astype(str).to_numpy())
-    sums = pool(matrix, groups, n_groups=len(group_types), keep=keep)
-    values, n_replicates = mean_log_cpm(sums, group_types, n_cell_types=len(types.categories))
-    counts = _summed(sums, group_types).T.tocsr().astype(np.float32)
-    var = pd.DataFrame(index=unique_index(types.categories, what="cell type"))
-    var[N_CELLS.key] = np.bincount(codes[known], minlength=len(var)).astype(np.int64)
+    groups = group_cells(cells, groupby=groupby, replicate=replicate)
+    _check_levels(groups.cell_types, groupby)
+    sums = pool(matrix, groups.of_cell, n_groups=len(groups.cell_type), keep=keep)
+    values, n_replicates = mean_log_cpm(sums, groups.cell_type, n_cell_types=len(groups.cell_types))
+    counts = _summed(sums, groups.cell_type).T.tocsr().astype(np.float32)
+    var = pd.DataFrame(index=unique_index(groups.cell_types, what="cell type"))
+    var[N_CELLS.key] = groups.n_cells
     if replicate is not None:
         var[N_REPLICATES.key] = n_replicates
     return AnnData(X=values, var=var, layers={COUNTS.key: counts})
-
-
-def _pairs(codes: np.ndarray, replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number the pairs of cell type and replicate: the pair of each cell (-1 = none), the cell type of each pair."""
-    known = codes >= 0
-    labels, pairs = pd.factorize(pd.MultiIndex.from_arrays([codes[known], replicates[known]]), sort=True)
-    groups = np.full(len(codes), -1)
-    groups[known] = labels
-    return groups, pairs.get_level_values(0).to_numpy()
 
 
 def _summed(sums: sparse.csr_matrix, group_types: np.ndarray) -> sparse.csr_matrix:

@@ -21,12 +21,11 @@ from genebert._keys import (
     WIDTH,
 )
 from genebert._logging import info, warn
-from genebert._validate import listed
+from genebert._validate import check_amounts, listed
 
 __all__ = [
     "accessibility_modality",
     "add_codes",
-    "check_accessibility",
     "labels_modality",
     "log_cpm",
     "seq_modality",
@@ -95,7 +94,8 @@ def accessibility_modality(values: np.ndarray, *, names: pd.Index, cell_types: S
         Names of the cell types.
     """
     values = np.asarray(values, dtype=np.float32)
-    check_accessibility(values)
+    remedy = "Pass raw counts (`layer=`), or name codes in `missing_values`."
+    check_amounts(values, what="accessibility", remedy=remedy)
     measured = values[~np.isnan(values)]
     if measured.size < values.size:
         info(f"accessibility: {values.size - measured.size} of {values.size} values are NaN (not measured), left out")
@@ -117,17 +117,6 @@ def log_cpm(counts: np.ndarray) -> np.ndarray:
     totals = np.nansum(counts, axis=0, dtype=np.float64)
     scale = np.divide(1e6, totals, out=np.zeros_like(totals), where=totals > 0)
     return np.log1p(counts * scale).astype(np.float32)
-
-
-def check_accessibility(values: np.ndarray) -> None:
-    """Raise when a value is negative or infinite; NaN is allowed and means not measured."""
-    bad = (values < 0) | np.isinf(values)
-    if bad.any():
-        msg = (
-            f"Expected accessibility that is finite and not negative (NaN = not measured); {int(bad.sum())} values are "
-            f"not, such as {listed(values[bad][:3])}. Pass raw counts (`layer=`), or name codes in `missing_values`."
-        )
-        raise ValueError(msg)
 
 
 def labels_modality(frame: pd.DataFrame, *, names: pd.Index, task: str | None = None) -> AnnData:

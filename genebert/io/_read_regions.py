@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from genebert import _mudata
-from genebert._files import open_text
 from genebert._keys import CHROM, END, START
 from genebert._logging import info
 from genebert._regions import region_table
 from genebert._validate import check_literal, check_range
-from genebert.io._coordinates import regions_of
+from genebert.io._intervals import read_intervals, windows
 from genebert.io._modalities import seq_modality
 
 __all__ = ["read_regions"]
 
 Duplicates = Literal["error", "drop"]
-SKIPPED = ("#", "track", "browser")
-SUMMIT = "summit"
-N_NARROWPEAK_COLUMNS = 10
 
 
 def read_regions(
@@ -32,14 +26,19 @@ def read_regions(
 ) -> MuData:
     r"""Read regions from a BED or narrowPeak file, plain or gzipped, or from a DataFrame.
 
+    Coordinates are taken as they are: the genome that sequences are read from later must be of the same assembly. Names,
+    scores and strands are not kept.
+
     Parameters
     ----------
     source
         Path of a file with three or more columns (a header and lines of ``track``, ``browser`` and ``#`` are skipped;
-        ten columns are a narrowPeak), or a DataFrame with columns chrom, start and end.
+        ten columns are a narrowPeak), or a DataFrame, of polars too, with columns chrom, start and end (and ``peak`` or
+        ``summit``, the offset of the summit from the start) or names such as ``chr1:100-300``.
     width
         Width in bp of windows to take instead, around the summit of a narrowPeak and else around the centre; a window
-        that would begin before the chromosome is shifted to its start. None = regions as they are.
+        that would begin before the chromosome is shifted to its start. None = regions as they are. Windows are regions of
+        their own: :func:`genebert.io.to_anndata` finds no cells x peaks matrix of the peaks that they came from.
     duplicates
         What to do when a region occurs more than once: raise, or keep the first. A narrowPeak with several summits per
         peak repeats the peak; `width` tells them apart.
@@ -67,48 +66,13 @@ def read_regions(
     check_literal(duplicates, Duplicates, name="duplicates")
     if width is not None:
         check_range(width, name="width", low=1, integer=True)
-    table = regions_of(source) if isinstance(source, pd.DataFrame) else _read_bed(Path(source))
+    table = read_intervals(source)
     if width is not None:
-        table = _windows(table, width)
+        table = windows(table, width)
     if duplicates == "drop":
         table = _first_of_each(table)
     columns = (table[key].to_numpy() for key in (CHROM.key, START.key, END.key))
     return _mudata.build({START.modality: seq_modality(region_table(*columns))})
-
-
-def _read_bed(path: Path) -> pd.DataFrame:
-    rows, may_be_header = [], True
-    with open_text(path) as handle:
-        for number, line in enumerate(handle, start=1):
-            text = line.rstrip("\r\n")
-            if not text.strip() or text.startswith(SKIPPED):
-                continue
-            fields = text.split("\t") if "\t" in text else text.split()
-            if len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit():
-                rows.append((fields[0], int(fields[1]), int(fields[2]), _summit(fields)))
-            elif not may_be_header or any(field[:1].isdigit() for field in fields[1:3]):
-                _refuse_line(path, number, text)
-            may_be_header = False
-    return pd.DataFrame(rows, columns=[CHROM.key, START.key, END.key, SUMMIT])
-
-
-def _summit(fields: list[str]) -> int:
-    """Offset of the summit from the start; -1 where there is none."""
-    is_summit = len(fields) == N_NARROWPEAK_COLUMNS and fields[9].isdigit()
-    return int(fields[9]) if is_summit else -1
-
-
-def _windows(table: pd.DataFrame, width: int) -> pd.DataFrame:
-    start, end = table[START.key].to_numpy(), table[END.key].to_numpy()
-    centre = (start + end) // 2
-    if SUMMIT in table:
-        summit = table[SUMMIT].to_numpy()
-        centre = np.where(summit >= 0, start + summit, centre)
-    first = centre - width // 2
-    if n_shifted := int((first < 0).sum()):
-        info(f"{n_shifted} windows shifted to the start of their chromosome")
-    first = np.maximum(first, 0)
-    return pd.DataFrame({CHROM.key: table[CHROM.key].to_numpy(), START.key: first, END.key: first + width})
 
 
 def _first_of_each(table: pd.DataFrame) -> pd.DataFrame:
@@ -116,11 +80,3 @@ def _first_of_each(table: pd.DataFrame) -> pd.DataFrame:
     if repeated.any():
         info(f"{repeated.sum()} repeated regions left out")
     return table[~repeated]
-
-
-def _refuse_line(path: Path, number: int, text: str) -> NoReturn:
-    msg = (
-        f"Expected a chromosome, a start and an end (whole numbers) in each line of a BED file; line {number} of {path} "
-        f"is {text[:60]!r}. Correct the line, or put '#' before it."
-    )
-    raise ValueError(msg)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 from mudata import MuData
 
+from genebert._coordinates import regions_of
 from genebert._files import open_text
 from genebert._validate import check_columns
 from genebert.io._assemble import align, bare_names
-from genebert.io._coordinates import regions_of
 
 __all__ = ["read_sequences"]
 

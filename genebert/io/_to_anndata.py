@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scipy import sparse
 
 from genebert import _mudata
-from genebert._keys import CHROM, END, START
+from genebert._chunks import load
+from genebert._coordinates import check_anndata, region_names, regions_are_obs
+from genebert._keys import CHROM, END, START, TF_SCORE
 from genebert._logging import info
 from genebert._validate import listed
-from genebert.io._coordinates import check_anndata, region_names, regions_are_obs
 
 __all__ = ["to_anndata"]
 
@@ -38,12 +41,13 @@ def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = No
         not changed. A view is copied, and one in backed mode is read into memory.
     keys
         What to take: keys of ``mdata.obsm``, columns of ``mdata["seq"].obs`` or of ``mdata.obs``. None = all of them.
+        ``"tf"`` takes the motif scores, which are large, as a dense table of peaks x TFs; only where it is named.
 
     Returns
     -------
     An AnnData like `adata` with
 
-    - `.varm`: embeddings and probabilities, float32 ``(peaks, dim)``.
+    - `.varm`: embeddings and probabilities, float32 ``(peaks, dim)``; ``["tf"]`` a DataFrame float32 ``(peaks, TFs)``.
     - `.var`: columns such as ``gc``, ``width``, ``region_split``, ``leiden``.
 
     Where the regions are observations, `.obsm` and `.obs` instead.
@@ -51,7 +55,7 @@ def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = No
     Raises
     ------
     KeyError
-        When one of `keys` is not there.
+        When one of `keys` is not there; when there are no motif scores and `keys` names them.
     TypeError
         When `adata` is no AnnData.
     ValueError
@@ -70,7 +74,7 @@ def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = No
     chr1-9-20      1
     """
     check_anndata(adata)
-    matrices, columns = _chosen(_matrices(mdata), _columns(mdata), keys)
+    matrices, columns = _chosen(_matrices(mdata, keys), _columns(mdata), keys)
     in_obs = regions_are_obs(adata)
     names = region_names(adata.obs if in_obs else adata.var)
     rows = mdata.obs_names.get_indexer(names)
@@ -82,7 +86,9 @@ def to_anndata(mdata: MuData, adata: AnnData, *, keys: Sequence[str] | None = No
     for key, values in columns.items():
         axis_table[key] = _mudata.taken(values, rows, axis_table.index)
     for key, values in matrices.items():
-        axis_matrices[key] = _mudata.taken(values, rows, axis_table.index)
+        found = _mudata.taken(_in_memory(values), rows, axis_table.index)
+        is_scores = key == TF_SCORE.modality
+        axis_matrices[key] = pd.DataFrame(found, axis_table.index, mdata[key].var_names) if is_scores else found
     return result
 
 
@@ -101,9 +107,17 @@ def _shared(adata: AnnData) -> AnnData:
     return AnnData(adata.X, **tables, **stores, raw=adata.raw)
 
 
-def _matrices(mdata: MuData) -> dict[str, np.ndarray | pd.DataFrame]:
-    """Entries of `obsm`, less the masks that mudata keeps there for each modality."""
-    return {key: values for key, values in mdata.obsm.items() if key not in mdata.mod}
+def _matrices(mdata: MuData, keys: Sequence[str] | None) -> dict[str, Any]:
+    """Entries of `obsm`, less the masks that mudata keeps there for each modality; motif scores where `keys` names them."""
+    found = {key: values for key, values in mdata.obsm.items() if key not in mdata.mod}
+    if keys is not None and (keys == TF_SCORE.modality or TF_SCORE.modality in list(keys)):
+        found[TF_SCORE.modality] = TF_SCORE.get(mdata)
+    return found
+
+
+def _in_memory(values: Any) -> np.ndarray | pd.DataFrame:
+    values = load(values)
+    return values.toarray() if sparse.issparse(values) else values
 
 
 def _columns(mdata: MuData) -> dict[str, pd.Series]:

@@ -1,8 +1,9 @@
-"""The network in plain torch: config, encoders, masking and losses."""
+"""Plain torch: the network (config, encoders, masking, losses), and the motif scan by convolution."""
 
 from genebert.nn._config import PRESETS, GeneBERTConfig
 from genebert.nn._losses import masked_genome_loss, masked_region_loss, matching_loss, next_segment_loss
 from genebert.nn._masking import hidden_kmers, hide_spans, hide_tfs, neighbour_pairs
+from genebert.nn._motif_scan import MotifConvolution
 from genebert.nn._network import GeneBERTNetwork, NetworkOutput
 from genebert.nn._objectives import OBJECTIVES, Batch, Scored, objectives
 from genebert.nn._region import RegionEncoder
@@ -15,6 +16,7 @@ __all__ = [
     "Batch",
     "GeneBERTConfig",
     "GeneBERTNetwork",
+    "MotifConvolution",
     "NetworkOutput",
     "RegionEncoder",
     "Scored",

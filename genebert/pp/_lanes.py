@@ -1,9 +1,11 @@
-"""Vectors of 32 whole numbers, inside numba and outside.
+"""Vectors of 32 small numbers, inside numba and outside.
 
 Numba leaves it to LLVM to find loops that vector instructions can do, and it does not find those of the motif scan. Here
 the vector is a type of its own, which LLVM turns into whatever registers the machine has. Each function is plain numpy
-when it runs as Python (`kernel.py_func`, ``NUMBA_DISABLE_JIT=1``) and a few instructions when it is compiled. Measured:
-4 times the speed of the same loops over arrays.
+when it runs as Python (`kernel.py_func`, ``NUMBA_DISABLE_JIT=1``) and a few instructions when it is compiled.
+
+Places in arrays are given as offsets into flat arrays and are not checked; an index of numba's own costs a test for
+negative numbers and a multiplication with the stride, which together cost as much as the sum that they serve.
 
 Numba's cache watches the file of a kernel, not this one: after a change here, touch ``_scan_kernel.py``.
 """
@@ -14,44 +16,52 @@ from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic, models, overload, register_model
 
-__all__ = ["N_LANES", "add", "add_if_reached", "count_if_reached", "load", "maximum", "store"]
+__all__ = ["MOST", "N_LANES", "add", "first_lane", "item", "lanes_up_to", "load", "minimum", "store"]
 
 N_LANES = 32
-INT32 = ir.IntType(32)
-VECTOR = ir.VectorType(INT32, N_LANES)
+MOST = 255
+"""Largest number that a lane holds; sums stop there."""
+
+UINT8, INT64 = ir.IntType(8), ir.IntType(64)
+VECTOR = ir.VectorType(UINT8, N_LANES)
 
 
-def load(row: np.ndarray) -> np.ndarray:
-    """Read a vector from an int32 array ``(N_LANES,)``."""
-    return row.copy()
+def item(flat: np.ndarray, place: int) -> int:
+    """Read one whole number."""
+    return int(flat[place])
 
 
-def store(row: np.ndarray, vector: np.ndarray) -> None:
-    """Write a vector to an int32 array ``(N_LANES,)``."""
-    row[:] = vector
+def load(flat: np.ndarray, place: int) -> np.ndarray:
+    """Read a vector from a uint8 array, from `place` on."""
+    return flat[place : place + N_LANES].copy()
+
+
+def store(flat: np.ndarray, place: int, vector: np.ndarray) -> None:
+    """Write a vector to a uint8 array, from `place` on."""
+    flat[place : place + N_LANES] = vector
 
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Lane-wise sum."""
-    return a + b
+    """Lane-wise sum, at most `MOST`."""
+    return np.minimum(a.astype(np.uint16) + b, MOST).astype(np.uint8)
 
 
-def maximum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Lane-wise maximum."""
-    return np.maximum(a, b)
+def minimum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Lane-wise minimum."""
+    return np.minimum(a, b)
 
 
-def count_if_reached(total: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Add 1 to the lanes whose score reaches the threshold."""
-    return total + (scores >= thresholds)
+def lanes_up_to(a: np.ndarray, limits: np.ndarray) -> int:
+    """Lanes in which `a` is at most the limit, as a number with one bit per lane."""
+    return int(np.packbits(a <= limits, bitorder="little").view(np.uint32)[0])
 
 
-def add_if_reached(total: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Add the score in the lanes where it reaches the threshold."""
-    return total + np.where(scores >= thresholds, scores, 0).astype(np.int32)
+def first_lane(lanes: int) -> int:
+    """Lowest of the lanes in such a number; it must not be 0."""
+    return (lanes & -lanes).bit_length() - 1
 
 
 class Lanes(types.Type):
@@ -72,67 +82,83 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, lanes, VECTOR)
 
 
-def _pointer(context, builder, array_type, array) -> ir.Value:
-    """Address of the first number of an array, as that of a vector."""
+def _address(context, builder, array_type, array, place) -> ir.Value:
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(data, VECTOR.as_pointer())
+    return builder.gep(data, [place])
 
 
 @intrinsic
-def _load(_, row):
+def _item(_, flat, place):
     def compile_(context, builder, signature, args):
-        vector = builder.load(_pointer(context, builder, signature.args[0], args[0]))
-        vector.align = INT32.width // 8  # numpy promises no more than the alignment of one number
+        number = builder.load(_address(context, builder, signature.args[0], *args))
+        return number if number.type.width == INT64.width else builder.zext(number, INT64)
+
+    return types.int64(flat, types.int64), compile_
+
+
+@intrinsic
+def _load(_, flat, place):
+    def compile_(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args)
+        vector = builder.load(builder.bitcast(address, VECTOR.as_pointer()))
+        vector.align = 1
         return vector
 
-    return LANES(row), compile_
+    return LANES(flat, types.int64), compile_
 
 
 @intrinsic
-def _store(_, row, vector):
+def _store(_, flat, place, vector):
     def compile_(context, builder, signature, args):
-        written = builder.store(args[1], _pointer(context, builder, signature.args[0], args[0]))
-        written.align = INT32.width // 8
+        address = _address(context, builder, signature.args[0], *args[:2])
+        written = builder.store(args[2], builder.bitcast(address, VECTOR.as_pointer()))
+        written.align = 1
         return context.get_dummy_value()
 
-    return types.void(row, vector), compile_
+    return types.void(flat, types.int64, vector), compile_
 
 
-def _lane_wise(build: Callable[..., ir.Value], n_args: int) -> Callable:
-    """Make an intrinsic of 2 or 3 vectors from the instructions that `build` emits."""
+def _lane_wise(build: Callable[..., ir.Value], result: types.Type) -> Callable:
+    """Make an intrinsic of 2 vectors from the instructions that `build` emits."""
 
     def compile_(context, builder, signature, args):
         return build(builder, *args)
 
-    if n_args == 2:
-        return intrinsic(lambda _, a, b: (LANES(a, b), compile_))
-    return intrinsic(lambda _, a, b, c: (LANES(a, b, c), compile_))
+    return intrinsic(lambda _, a, b: (result(a, b), compile_))
 
 
-def _reached(builder: ir.IRBuilder, scores: ir.Value, thresholds: ir.Value) -> ir.Value:
-    return builder.icmp_signed(">=", scores, thresholds)
+def _build_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    total = builder.add(a, b)
+    is_over = builder.icmp_unsigned("<", total, a)  # LLVM knows this as one saturating instruction
+    return builder.select(is_over, ir.Constant(VECTOR, [MOST] * N_LANES), total)
 
 
-_add = _lane_wise(lambda builder, a, b: builder.add(a, b), 2)
-_maximum = _lane_wise(lambda builder, a, b: builder.select(builder.icmp_signed(">", a, b), a, b), 2)
-_count_if_reached = _lane_wise(
-    lambda builder, total, scores, limits: builder.add(total, builder.zext(_reached(builder, scores, limits), VECTOR)),
-    3,
-)
-_add_if_reached = _lane_wise(
-    lambda builder, total, scores, limits: builder.add(
-        total, builder.select(_reached(builder, scores, limits), scores, cgutils.get_null_value(VECTOR))
-    ),
-    3,
-)
+def _build_minimum(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.icmp_unsigned("<", a, b), a, b)
 
-overload(load)(lambda row: lambda row: _load(row))
-overload(store)(lambda row, vector: lambda row, vector: _store(row, vector))
+
+def _build_lanes_up_to(builder: ir.IRBuilder, a: ir.Value, limits: ir.Value) -> ir.Value:
+    bits = builder.bitcast(builder.icmp_unsigned("<=", a, limits), ir.IntType(N_LANES))
+    return builder.zext(bits, INT64)
+
+
+_add = _lane_wise(_build_add, LANES)
+_minimum = _lane_wise(_build_minimum, LANES)
+_lanes_up_to = _lane_wise(_build_lanes_up_to, types.int64)
+
+
+@intrinsic
+def _first_lane(_, lanes):
+    def compile_(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), compile_
+
+
+overload(item)(lambda flat, place: lambda flat, place: _item(flat, place))
+overload(load)(lambda flat, place: lambda flat, place: _load(flat, place))
+overload(store)(lambda flat, place, vector: lambda flat, place, vector: _store(flat, place, vector))
 overload(add)(lambda a, b: lambda a, b: _add(a, b))
-overload(maximum)(lambda a, b: lambda a, b: _maximum(a, b))
-overload(count_if_reached)(
-    lambda total, scores, thresholds: lambda total, scores, thresholds: _count_if_reached(total, scores, thresholds)
-)
-overload(add_if_reached)(
-    lambda total, scores, thresholds: lambda total, scores, thresholds: _add_if_reached(total, scores, thresholds)
-)
+overload(minimum)(lambda a, b: lambda a, b: _minimum(a, b))
+overload(lanes_up_to)(lambda a, limits: lambda a, limits: _lanes_up_to(a, limits))
+overload(first_lane)(lambda lanes: lambda lanes: _first_lane(lanes))

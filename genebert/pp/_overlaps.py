@@ -4,100 +4,130 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from genebert._dna import N, reverse_complement
+from genebert._chunks import row_chunks
+from genebert.pp._kmer_kernel import hash_sequences
+from genebert.pp._shared_kmers import MAX_SIDES, SharedKmers, codes_of, shared_kmers
 
-__all__ = ["Overlap", "canonical_32mers", "overlaps"]
+__all__ = ["Overlap", "overlaps", "sequence_numbers"]
 
-K = 32  # bases whose 2 bits each just fill a 64-bit number
-
-HASH_BITS = 26  # a table of 64 MB
+N_EXAMPLES = 3
+UNKNOWN = -1
 
 
 class Overlap(NamedTuple):
-    """Regions of one split whose sequence another split holds."""
+    """Regions of one split whose sequence an earlier split holds."""
 
     first: str
     second: str
     what: str
-    is_shared: np.ndarray
-    """bool, per region of the second split."""
+    regions: np.ndarray
+    """Positions of the regions of the second split."""
+    examples: list[tuple[int, int]]
+    """Some of them, each with one of the first split that it shares the sequence with."""
 
 
-def overlaps(codes: np.ndarray, split: np.ndarray) -> Iterator[Overlap]:
-    """Compare each two splits.
+def overlaps(codes: Any, split: np.ndarray | pd.Series) -> Iterator[Overlap]:
+    """Compare each two splits, in the order train, val, test.
 
     Parameters
     ----------
     codes
-        uint8 ``(regions, seq_length)``.
+        uint8 ``(regions, seq_length)``, an array or one in a store.
     split
-        Name of the split of each region.
+        Name of the split of each region; missing for those in none.
+
+    Raises
+    ------
+    ValueError
+        When there are more than 13 splits.
     """
-    names = [name for name in dict.fromkeys(("train", "val", "test", *split)) if (split == name).any()]
-    forward = np.array([_known(row) for row in codes], dtype=object)
-    reverse = np.array([_known(row) for row in reverse_complement(codes)], dtype=object)
-    kmers, is_known = canonical_32mers(codes)
-    for first, second in combinations(names, 2):
-        a, b = split == first, split == second
-        sequences = set(forward[a])
-        yield Overlap(first, second, "sequence", np.array([row in sequences for row in forward[b]]))
-        yield Overlap(first, second, "reverse complement", np.array([row in sequences for row in reverse[b]]))
-        is_seen = _isin(kmers[b], kmers[a][is_known[a]]) & is_known[b]
-        yield Overlap(first, second, "32-mer", is_seen.any(axis=1))
+    found = sorted(pd.unique(pd.Series(split).dropna()))
+    names = [name for name in dict.fromkeys(("train", "val", "test", *found)) if name in found]
+    if len(names) > MAX_SIDES:
+        msg = (
+            f"Expected at most {MAX_SIDES} splits; found {len(names)}. Compare fewer at a time: set others to missing."
+        )
+        raise ValueError(msg)
+    if len(names) < 2:
+        return
+    sides = (pd.Categorical(split, categories=names).codes + 1).astype(np.uint8)
+    forward, reverse = sequence_numbers(codes)
+    shared, examples = _shared_by_kmer(codes, sides)
+    for a, b in combinations(range(1, len(names) + 1), 2):
+        pair = names[a - 1], names[b - 1]
+        yield Overlap(*pair, "sequence", *_same(forward, forward, sides, (a, b)))
+        yield Overlap(*pair, "reverse complement", *_same(forward, reverse, sides, (a, b)))
+        regions = np.flatnonzero((sides == b) & (shared >> a & 1).astype(bool))
+        yield Overlap(*pair, "32-mer", regions, list(examples[a, b].items()))
 
 
-def canonical_32mers(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number the 32-mer at each position, the same on both strands.
+def sequence_numbers(codes: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Number the different sequences, without the N at their ends.
 
     Returns
     -------
-    uint64 ``(regions, seq_length - 31)``, the smaller of the numbers of both strands; and bool of the same shape,
-    whether all of its bases are known.
+    Number of each sequence, and of its reverse complement, int64 ``(regions,)``; -1 where no base is known.
     """
-    if codes.shape[1] < K:
-        empty = np.zeros((len(codes), 0))
-        return empty.astype(np.uint64), empty.astype(bool)
-    reverse = _numbers(reverse_complement(codes))[:, ::-1]
-    n_unknown = np.cumsum(np.pad(codes >= N, ((0, 0), (1, 0))), axis=1)
-    is_known = n_unknown[:, K:] == n_unknown[:, :-K]
-    return np.minimum(_numbers(codes), reverse), is_known
+    hashes = np.empty((codes.shape[0], 2, 2), dtype=np.uint64)
+    for rows in row_chunks(codes.shape[0]):
+        with np.errstate(over="ignore"):  # hashes run over, on purpose
+            hash_sequences(codes_of(codes, rows), hashes[rows])
+    hashes = hashes.reshape(-1, 2)
+    order = np.lexsort(hashes.T)
+    is_new = np.zeros(len(order), dtype=bool)
+    for half in hashes.T:
+        is_new[1:] |= half[order[1:]] != half[order[:-1]]
+    numbers = np.empty(len(order), dtype=np.int64)
+    numbers[order] = np.cumsum(is_new)
+    numbers[~hashes.any(axis=1)] = UNKNOWN
+    forward, reverse = numbers.reshape(-1, 2).T
+    return forward, reverse
 
 
-def _numbers(codes: np.ndarray) -> np.ndarray:
-    """Read each 32-mer as a number in base 4, joining neighbours of 1, 2, 4, 8 and 16 bases; N counts as A."""
-    numbers = np.where(codes < N, codes, 0).astype(np.uint64)
-    length = 1
-    while length < K:
-        numbers = (numbers[:, :-length] << np.uint64(2 * length)) | numbers[:, length:]
-        length *= 2
-    return numbers
+def _same(
+    known: np.ndarray, asked: np.ndarray, sides: np.ndarray, pair: tuple[int, int]
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Regions of the second side whose number is known on the first."""
+    first, second = (np.flatnonzero((sides == side) & (known != UNKNOWN)) for side in pair)
+    shared = second[np.isin(asked[second], known[first])]
+    examples = [(int(region), int(first[np.argmax(known[first] == asked[region])])) for region in shared[:N_EXAMPLES]]
+    return shared, examples
 
 
-def _isin(numbers: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether each number is among `others`: `numpy.isin`, after hashes have weeded out nearly all of both."""
-    numbers_at, others_at = _hash(numbers), _hash(others)
-    is_candidate = _occupied(others_at)[numbers_at]
-    others = others[_occupied(numbers_at[is_candidate])[others_at]]
-    found = np.zeros(numbers.shape, dtype=bool)
-    found[is_candidate] = np.isin(numbers[is_candidate], others)
-    return found
+def _shared_by_kmer(codes: Any, sides: np.ndarray) -> tuple[np.ndarray, dict[tuple[int, int], dict[int, int]]]:
+    """Other sides with which each region shares a 32-mer, as bits of a uint16; and for pairs of sides some examples."""
+    shared = np.zeros(len(sides), dtype=np.uint16)
+    examples = {pair: {} for pair in combinations(range(1, sides.max(initial=0) + 1), 2)}
+    for found in shared_kmers(codes, sides):
+        if len(found.region) == 0:
+            continue
+        own = np.left_shift(1, sides[found.region], dtype=np.uint16)
+        together = np.bitwise_or.reduceat(own, found.start)
+        others = np.repeat(together, found.count) & ~own
+        np.bitwise_or.at(shared, found.region[others > 0], others[others > 0])
+        for pair, known in examples.items():
+            _add_examples(known, found, sides, others, pair=pair)
+    return shared, examples
 
 
-def _hash(numbers: np.ndarray) -> np.ndarray:
-    """Spread 64-bit numbers over `HASH_BITS` bits: the upper bits of the product with the golden ratio (Knuth)."""
-    return (numbers * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - HASH_BITS)
-
-
-def _occupied(places: np.ndarray) -> np.ndarray:
-    table = np.zeros(2**HASH_BITS, dtype=bool)
-    table[places] = True
-    return table
-
-
-def _known(row: np.ndarray) -> bytes:
-    """Known bases of a sequence; padding with N does not make two sequences differ."""
-    return row[row < N].tobytes()
+def _add_examples(
+    known: dict[int, int], found: SharedKmers, sides: np.ndarray, others: np.ndarray, *, pair: tuple[int, int]
+) -> None:
+    """Keep the first regions of the second side, each with the first of the other side that holds one of its 32-mers."""
+    first, second = pair
+    side = sides[found.region]
+    places = np.flatnonzero((side == second) & (others >> first & 1).astype(bool))
+    if len(known) >= N_EXAMPLES or len(places) == 0:
+        return
+    regions, at = np.unique(found.region[places], return_index=True)
+    ends = np.append(found.start[1:], len(found.region))
+    for region, place in zip(regions[:N_EXAMPLES], places[at[:N_EXAMPLES]], strict=True):
+        kmer = np.searchsorted(found.start, place, side="right") - 1
+        holders = slice(found.start[kmer], ends[kmer])
+        if len(known) < N_EXAMPLES:
+            known.setdefault(int(region), int(found.region[holders][side[holders] == first].min()))

@@ -1,48 +1,51 @@
-"""Motif scores of sequences: chunks of regions over threads, groups of motifs through the kernel. Arrays in, arrays out."""
+"""Motif scores and hits of sequences: arrays in, arrays out."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from scipy import sparse
 
-from genebert._logging import info
+from genebert._chunks import row_chunks
+from genebert._dna import N_BASES
+from genebert._pvalues import loss_distribution
 from genebert.pp._lanes import N_LANES
-from genebert.pp._scan_kernel import BLOCK, count_hits, max_scores, sum_hits
-from genebert.pp._scan_tables import INT32, MotifGroup, group_motifs, kmer_numbers
+from genebert.pp._scan_tables import UNKNOWN, MotifGroup, TableEngine, group_motifs
 
-__all__ = ["Score", "scan_sequences"]
+__all__ = ["Hits", "Scanner", "Score"]
 
 Score = Literal["max", "count", "sum"]
+T = TypeVar("T")
 
-CHUNK_BASES = 2**17  # bases per chunk: its 4-mer numbers stay in the L2 cache while all motifs pass over them
-MAX_WINDOWS = 2**14  # windows whose scores, at 1/1024 bit, sum up in 32 bits
-QUIET_PAIRS = 5_000_000  # (sequence, motif) pairs below which a scan takes a moment and needs no report
+MIN_BUFFER, MAX_BUFFER = (
+    2**10,
+    2**20,
+)  # hits of a chunk and a group of motifs that there is room for; more are found, too
 
 
-def scan_sequences(
-    codes: np.ndarray,
-    matrices: Sequence[np.ndarray],
-    *,
-    background: np.ndarray,
-    score: Score = "max",
-    pvalue: float | None = None,
-    both_strands: bool = True,
-    as_sparse: bool = False,
-    n_threads: int | None = None,
-) -> np.ndarray | sparse.csr_matrix:
-    """Score each sequence under each motif.
+class Hits(NamedTuple):
+    """Where motifs match; arrays ``(hits,)``, sorted by region, position, motif and strand."""
+
+    region: np.ndarray
+    """int64: row of the sequence."""
+    position: np.ndarray
+    """int64: first base of the window in the sequence."""
+    motif: np.ndarray
+    """int64: place of the motif in the list."""
+    is_reverse: np.ndarray
+    """bool: whether it is the reverse strand that matches."""
+    loss: np.ndarray
+    """int64: what the score lacks to the best score of the motif, in steps."""
+
+
+class Scanner:
+    """Scores sequences under motifs: built once, called for any number of chunks of sequences.
 
     Parameters
     ----------
-    codes
-        uint8 ``(regions, seq_length)``; sequences of unequal length end in N.
     matrices
         Log-odds ``(length, 4)`` of each motif.
     background
@@ -53,92 +56,113 @@ def scan_sequences(
         Of a hit, for ``"count"`` and ``"sum"``.
     both_strands
         Whether to score the reverse complement of each window, too.
-    as_sparse
-        Whether to return CSR.
     n_threads
         Threads; None for one per available core.
-
-    Returns
-    -------
-    float32 ``(regions, motifs)``.
+    engine
+        What looks at the windows: `TableEngine`, or another class with its methods.
     """
-    started = time.perf_counter()
-    groups = group_motifs(
-        matrices, background=background, both_strands=both_strands, pvalue=None if score == "max" else pvalue
-    )
-    n_rows = max(1, CHUNK_BASES // max(codes.shape[1], 1))
-    rows = [slice(start, start + n_rows) for start in range(0, len(codes), n_rows)]
-    chunks = [codes[chunk] for chunk in rows]
-    with ThreadPoolExecutor(n_threads or _available_cores()) as pool:
-        if as_sparse:
-            scores = _stacked(pool.map(partial(_scan_sparse, groups=groups, score=score), chunks), len(matrices))
-        else:  # each chunk into its place: parts that are joined at the end would hold the matrix twice
-            scores = np.empty((len(codes), len(matrices)), dtype=np.float32)
-            scan = partial(_scan_into, groups=groups, score=score)
-            list(pool.map(scan, [scores[chunk] for chunk in rows], chunks))
-    _report(len(codes), len(matrices), time.perf_counter() - started)
-    return scores
 
+    def __init__(
+        self,
+        matrices: Sequence[np.ndarray],
+        *,
+        background: np.ndarray,
+        score: Score = "max",
+        pvalue: float | None = None,
+        both_strands: bool = True,
+        n_threads: int | None = None,
+        engine: Callable[..., Any] = TableEngine,
+    ) -> None:
+        self.score = score
+        self.background = background
+        self.n_motifs = len(matrices)
+        self.n_threads = n_threads or _available_cores()
+        self._pvalue = 0.0 if pvalue is None or score == "max" else pvalue
+        self.groups = group_motifs(
+            matrices, background=background, both_strands=both_strands, pvalue=None if score == "max" else pvalue,
+            n_threads=self.n_threads,
+        )  # fmt: skip
+        self.engine = engine(self.groups, is_for_hits=score != "max")
 
-def _stacked(parts: Iterable[sparse.csr_matrix], n_motifs: int) -> sparse.csr_matrix:
-    parts = list(parts)
-    return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, n_motifs), dtype=np.float32)
+    def __call__(self, codes: np.ndarray) -> np.ndarray:
+        """Score each sequence under each motif.
 
+        Parameters
+        ----------
+        codes
+            uint8 ``(regions, seq_length)``; sequences of unequal length end in N.
 
-def _scan_sparse(codes: np.ndarray, *, groups: list[MotifGroup], score: Score) -> sparse.csr_matrix:
-    scores = np.empty((len(codes), sum(len(group.columns) for group in groups)), dtype=np.float32)
-    _scan_into(scores, codes, groups=groups, score=score)
-    return sparse.csr_matrix(scores)
+        Returns
+        -------
+        float32 ``(regions, motifs)``.
+        """
+        scores = np.empty((len(codes), self.n_motifs), dtype=np.float32)
 
+        def scan(rows: slice) -> None:
+            fill = self._fill_highest if self.score == "max" else self._fill_hits
+            fill(codes[rows], scores[rows])
 
-def _scan_into(scores: np.ndarray, codes: np.ndarray, *, groups: list[MotifGroup], score: Score) -> None:
-    """Fill ``scores`` ``(regions, motifs)``."""
-    n_padding = BLOCK * max(group.tables.shape[0] for group in groups)
-    kmers = kmer_numbers(codes, n_padding=n_padding)
-    for group in groups:
-        n_positions = max(codes.shape[1] - group.min_length + 1, 0)
-        scan = _max_log_odds if score == "max" else partial(_hits, score=score)
-        scores[:, group.columns] = scan(kmers, group, n_positions)
+        self._for_chunks(scan, codes)
+        return scores
 
+    def hits(self, codes: np.ndarray) -> Hits:
+        """Find the hits in each sequence; not with ``score="max"``, which has none."""
+        parts = self._for_chunks(lambda rows: self._list(codes[rows], rows.start), codes)
+        hits = Hits(*map(np.concatenate, zip(*parts, strict=True))) if parts else self._list(codes, 0)
+        order = np.lexsort((hits.is_reverse, hits.motif, hits.position, hits.region))
+        return Hits(*(column[order] for column in hits))
 
-def _max_log_odds(kmers: np.ndarray, group: MotifGroup, n_positions: int) -> np.ndarray:
-    best = np.full((len(kmers), N_LANES), INT32.min, dtype=np.int32)
-    max_scores(kmers, group.tables, n_positions, best)
-    log_odds = _by_strand(best, group).max(axis=1) / group.scales
-    # Windows with an N are below every score that a motif can have: no window was free of N.
-    return np.maximum(log_odds, group.min_scores)
+    def describe(self, hits: Hits) -> tuple[np.ndarray, np.ndarray]:
+        """Score, float32 in bits, and exact p-value, float64, of each hit."""
+        score, pvalue = np.empty(len(hits.loss), dtype=np.float32), np.empty(len(hits.loss))
+        order = np.argsort(hits.motif, kind="stable")
+        ends = np.searchsorted(hits.motif[order], np.arange(self.n_motifs + 1))
+        for group in self.groups:
+            for row, motif in enumerate(group.columns):
+                of_motif = order[ends[motif] : ends[motif + 1]]
+                if len(of_motif) == 0:
+                    continue
+                loss = hits.loss[of_motif]
+                losses = group.losses[row, : group.lengths[row], :N_BASES]
+                distribution = loss_distribution(losses, background=self.background, max_loss=int(loss.max()))
+                score[of_motif] = (group.best[row] - loss) / group.steps_per_bit
+                pvalue[of_motif] = np.cumsum(distribution)[loss]
+        return score, pvalue
 
+    def _for_chunks(self, scan: Callable[[slice], T], codes: np.ndarray) -> list[T]:
+        """Call `scan` for chunks of sequences, in threads."""
+        chunks = row_chunks(len(codes), step=max(1, self.engine.chunk_bases // max(codes.shape[1], 1)))
+        with ThreadPoolExecutor(1 if self.engine.is_threaded else self.n_threads) as pool:
+            return list(pool.map(scan, chunks))
 
-def _hits(kmers: np.ndarray, group: MotifGroup, n_positions: int, *, score: Score) -> np.ndarray:
-    kernel = count_hits if score == "count" else sum_hits
-    totals = np.zeros((len(kmers), N_LANES), dtype=np.int64)
-    for start in range(0, n_positions, MAX_WINDOWS):
-        part = np.zeros((len(kmers), N_LANES), dtype=np.int32)
-        kernel(
-            np.ascontiguousarray(kmers[:, start:]),
-            group.tables,
-            min(MAX_WINDOWS, n_positions - start),
-            group.thresholds,
-            part,
-        )
-        totals += part
-    total = _by_strand(totals, group).sum(axis=1)
-    return total if score == "count" else total / group.scales
+    def _fill_highest(self, codes: np.ndarray, scores: np.ndarray) -> None:
+        for group, lowest in zip(self.groups, self.engine.lowest_losses(codes), strict=True):
+            loss = _by_strand(lowest, group).min(axis=1)
+            # A window with an N never scores; where there is no other, the sequence gets the lowest score.
+            steps = np.where(loss < UNKNOWN, group.best - loss, group.worst)
+            scores[:, group.columns] = steps / group.steps_per_bit
+
+    def _fill_hits(self, codes: np.ndarray, scores: np.ndarray) -> None:
+        for group, (counts, lost) in zip(self.groups, self.engine.count_hits(codes), strict=True):
+            count = _by_strand(counts, group).sum(axis=1)
+            if self.score == "sum":
+                count = (count * group.best - _by_strand(lost, group).sum(axis=1)) / group.steps_per_bit
+            scores[:, group.columns] = count
+
+    def _list(self, codes: np.ndarray, first: int) -> Hits:
+        n_expected = int(min(2 * self._pvalue * codes.size * N_LANES, MAX_BUFFER)) + MIN_BUFFER
+        parts = []
+        for group, hits in zip(self.groups, self.engine.list_hits(codes, n_expected=n_expected), strict=True):
+            region, position, lane, loss = hits.T
+            motif = group.columns[lane % group.n_motifs]
+            parts.append(Hits(region + first, position, motif, lane >= group.n_motifs, loss))
+        return Hits(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _by_strand(lanes: np.ndarray, group: MotifGroup) -> np.ndarray:
     """Split lanes into ``(regions, strands, motifs)``."""
-    n_motifs = len(group.columns)
-    n_strands = group.n_strands
-    return lanes[:, : n_strands * n_motifs].reshape(len(lanes), n_strands, n_motifs)
+    return lanes.reshape(len(lanes), group.n_strands, group.n_motifs)
 
 
 def _available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _report(n_regions: int, n_motifs: int, seconds: float) -> None:
-    if n_regions * n_motifs >= QUIET_PAIRS:
-        info(
-            f"Scanned {n_regions} regions for {n_motifs} motifs in {seconds:.1f} s ({n_regions / seconds:.0f} regions/s)."
-        )

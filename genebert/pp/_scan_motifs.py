@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,28 +11,35 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse as sp
 
-from genebert import _keys, _mudata
+from genebert import _keys, _mudata, _store
+from genebert._chunks import Progress, load, row_chunks
 from genebert._dna import N_BASES
 from genebert._logging import info
-from genebert._motifs import PSEUDOCOUNT, Motif, default_motifs, log_odds, read_motif_file, tf_names
+from genebert._motifs import PSEUDOCOUNT, Motif, tf_names
 from genebert._validate import check_literal, check_range
-from genebert.pp._scan import Score, scan_sequences
+from genebert.pp._archetypes import Order, arrange
+from genebert.pp._scan import Scanner, Score
+from genebert.pp._scan_inputs import Background, MotifSource, Plan, Strands, check_options, load_motifs, plan_scan
+from genebert.pp._scan_tables import MotifGroup, TableEngine
 
 __all__ = ["scan_motifs"]
 
-Strands = Literal["both", "forward"]
+QUIET_PAIRS = 5_000_000  # (sequence, motif) pairs below which a scan takes a moment and needs no report
 
 
 def scan_motifs(
     mdata: MuData,
-    motifs: Sequence[Motif] | str | os.PathLike[str] | None = None,
+    motifs: MotifSource = None,
     *,
     score: Score = "max",
     pvalue: float = 1e-4,
-    background: Sequence[float] | Literal["regions"] | None = None,
+    background: Background = None,
     strands: Strands = "both",
     pseudocount: float = PSEUDOCOUNT,
+    order: Order = "given",
+    archetypes: float | None = None,
     sparse: bool | None = None,
+    device: str = "auto",
     n_threads: int | None = None,
     copy: bool = False,
 ) -> MuData | None:
@@ -67,10 +73,22 @@ def scan_motifs(
         ``"both"`` or ``"forward"``.
     pseudocount
         Sites added to each position of a motif, shared out by the background.
+    order
+        Of the columns: ``"given"``, or ``"similarity"``, which puts similar motifs beside each other (hierarchical
+        clustering, leaves in optimal order; Bar-Joseph et al. 2001).
+    archetypes
+        Similarity in (0, 1] from which on motifs are taken together; None to scan each. Databases hold the same motif under
+        the names of many factors: of 857 default motifs 465 archetypes (Vierstra et al. 2020) are left at 0.9, and 295 at
+        0.7. One member stands for all, the one that is most similar to the others, and gives the column its name. Two
+        motifs are compared in their best alignment, on either strand: the correlation of columns (Pietrokovski 1996),
+        weighted by what they say, which is 1 where both motifs say the same.
     sparse
         Whether the matrix is CSR; None for CSR with ``"count"`` and ``"sum"``, dense with ``"max"``.
+    device
+        ``"auto"`` and ``"cpu"`` for look-up tables on the CPU; a device of torch, such as ``"cuda"``, for a convolution
+        there. The numbers are the same.
     n_threads
-        Threads; None for one per available core.
+        Threads of the CPU; None for one per available core.
     copy
         Whether to leave `mdata` alone and return a changed copy.
 
@@ -80,7 +98,8 @@ def scan_motifs(
 
     - ``mdata["tf"].X``: float32 ``(regions, TFs)``; ``var_names`` are the TFs (the second motif of a TF and later ones
       are ``<TF>_<motif_id>``).
-    - ``mdata["tf"].var["motif_id"]``, ``["family"]``.
+    - ``mdata["tf"].var["motif_id"]``, ``["family"]``; with `archetypes` ``["members"]``, the identifiers of all motifs that
+      a column stands for, joined by commas.
     - ``mdata["tf"].varm["motif"]``: float32 ``(TFs, longest motif, 4)``, log-odds in bits, 0 behind shorter motifs.
     - ``mdata.uns["genebert"]["scan_motifs"]["tf"]``: the parameters.
 
@@ -89,7 +108,7 @@ def scan_motifs(
     KeyError
         When there are no sequences.
     ValueError
-        When an argument is out of range, no motif is given, or a motif file cannot be read.
+        When an argument is out of range, no motif is given, a motif file cannot be read, or there is no such device.
 
     Examples
     --------
@@ -99,84 +118,74 @@ def scan_motifs(
     (600, 857)
     """
     check_literal(score, Score, name="score")
-    check_literal(strands, Strands, name="strands")
-    check_range(pvalue, name="pvalue", low=0, high=1)
-    check_range(pseudocount, name="pseudocount", low=0)
-    if n_threads is not None:
-        check_range(n_threads, name="n_threads", low=1, integer=True)
-    codes = np.asarray(_keys.DNA_CODE.get(mdata))
-    motifs = _load_motifs(motifs)
-    bases = _background(background, codes, both_strands=strands == "both")
+    check_options(pvalue=pvalue, strands=strands, pseudocount=pseudocount, n_threads=n_threads)
+    check_literal(order, Order, name="order")
+    if archetypes is not None:
+        check_range(archetypes, name="archetypes", low=np.nextafter(0, 1), high=1)
+    codes = _keys.DNA_CODE.get(mdata)
+    motifs, members = arrange(load_motifs(motifs), order=order, archetypes=archetypes)
+    plan = plan_scan(motifs, codes, background=background, strands=strands, pseudocount=pseudocount)
+    scanner = Scanner(
+        plan.matrices, background=plan.background, score=score, pvalue=pvalue, both_strands=plan.both_strands,
+        n_threads=n_threads, engine=_engine(device),
+    )  # fmt: skip
     sparse = score != "max" if sparse is None else sparse
 
-    matrices = [_matrix(motif, background=bases, pseudocount=pseudocount) for motif in motifs]
-    scores = scan_sequences(
-        codes, matrices, background=bases, score=score, pvalue=pvalue, both_strands=strands == "both",
-        as_sparse=sparse, n_threads=n_threads,
-    )  # fmt: skip
-
     mdata = _mudata.writable(mdata, copy=copy)
-    _mudata.put(mdata, **{_keys.TF: _modality(scores, motifs, matrices, mdata.obs_names)})
-    params = {"score": score, "pvalue": pvalue, "background": bases, "strands": strands, "pseudocount": pseudocount}
-    _keys.record(mdata, "scan_motifs", _keys.TF, params={**params, "sparse": sparse, "n_motifs": len(motifs)})
+    scores = _scan(mdata, scanner, codes, as_sparse=sparse, device=device)
+    _mudata.put(mdata, **{_keys.TF: _modality(plan, members, mdata.obs_names)})
+    _keys.TF_SCORE.set(mdata, scores)
+    params = {"score": score, "pvalue": pvalue, "background": plan.background, "strands": strands}
+    params |= {"pseudocount": pseudocount, "order": order, "archetypes": archetypes}
+    params |= {"sparse": sparse, "n_motifs": len(motifs)}
+    _keys.record(mdata, "scan_motifs", _keys.TF, params=params)
     return mdata if copy else None
 
 
-def _load_motifs(motifs: Sequence[Motif] | str | os.PathLike[str] | None) -> Sequence[Motif]:
-    if motifs is None:
-        return default_motifs()
-    if isinstance(motifs, (str, os.PathLike)):
-        return read_motif_file(motifs)
-    wrong = [type(motif).__name__ for motif in motifs if not isinstance(motif, Motif)]
-    if wrong or len(motifs) == 0:
-        found = f"a list that holds {wrong[0]}" if wrong else "an empty list"
-        msg = f"Expected `motifs` to be a path or a list of motifs as gb.io.read_motifs returns it; found {found}."
-        raise ValueError(msg)
-    return motifs
+def _engine(device: str) -> Callable[..., Any]:
+    """What scans on a device."""
+    if device in {"auto", "cpu"}:
+        return TableEngine
+    from genebert.nn import MotifConvolution  # brings torch, which no other preprocessing needs
+
+    def convolve(groups: Sequence[MotifGroup], *, is_for_hits: bool) -> MotifConvolution:
+        return MotifConvolution(
+            [group.losses for group in groups], [group.max_losses for group in groups], device=device
+        )
+
+    return convolve
 
 
-def _background(
-    background: Sequence[float] | Literal["regions"] | None, codes: np.ndarray, *, both_strands: bool
-) -> np.ndarray:
-    """Probabilities of A, C, G and T, float64 ``(4,)``."""
-    if background is None:
-        return np.full(N_BASES, 1 / N_BASES)
-    if isinstance(background, str):
-        check_literal(background, ("regions",), name="background")
-        counts = np.bincount(codes.ravel(), minlength=N_BASES + 1)[:N_BASES] + 1.0  # no base has probability 0
-        bases = counts / counts.sum()
+def _scan(mdata: MuData, scanner: Scanner, codes: Any, *, as_sparse: bool, device: str) -> Any:
+    """Score chunk after chunk, into memory or into the store that `mdata` lives in."""
+    n_regions, n_motifs = codes.shape[0], scanner.n_motifs
+    scores = _store.empty_csr(mdata, n_motifs) if as_sparse else _store.empty(mdata, (n_regions, n_motifs), np.float32)
+    progress = Progress("Scanning motifs", n_regions, device="cpu" if device == "auto" else device)
+    for rows in row_chunks(n_regions):
+        part = scanner(load(codes, rows))
+        if as_sparse:
+            scores.append(sp.csr_matrix(part))
+        else:
+            scores[rows] = part
+        progress.update(len(part))
+    if n_regions * n_motifs >= QUIET_PAIRS:
         info(
-            f"Background of the regions: {', '.join(f'{base} {p:.3f}' for base, p in zip('ACGT', bases, strict=True))}."
+            f"Scanned {n_regions} regions for {n_motifs} motifs in {progress.seconds:.1f} s "
+            f"({progress.speed:.0f} regions/s)."
         )
-    else:
-        bases = np.asarray(background, dtype=np.float64)
-        if bases.shape != (N_BASES,) or not np.isclose(bases.sum(), 1) or (bases <= 0).any():
-            msg = f"Expected `background` to be 4 probabilities above 0 of A, C, G and T that sum to 1; found {background!r}."
-            raise ValueError(msg)
-    # What is A on one strand is T on the other.
-    return (bases + bases[::-1]) / 2 if both_strands else bases
+    return scores.finished() if as_sparse else scores
 
 
-def _matrix(motif: Motif, *, background: np.ndarray, pseudocount: float) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        matrix = log_odds(motif, background=background, pseudocount=pseudocount)
-    if not np.isfinite(matrix).all():
-        msg = (
-            f"Expected finite log-odds; motif {motif.motif_id} has a base with no site. Choose a `pseudocount` above 0."
-        )
-        raise ValueError(msg)
-    return matrix
-
-
-def _modality(
-    scores: np.ndarray | sp.csr_matrix, motifs: Sequence[Motif], matrices: Sequence[np.ndarray], names: pd.Index
-) -> AnnData:
+def _modality(plan: Plan, members: list[list[Motif]] | None, names: pd.Index) -> AnnData:
+    """The modality without its matrix."""
     columns = {
-        _keys.MOTIF_ID.key: [motif.motif_id for motif in motifs],
-        _keys.FAMILY.key: pd.Categorical([motif.family for motif in motifs]),
+        _keys.MOTIF_ID.key: [motif.motif_id for motif in plan.motifs],
+        _keys.FAMILY.key: pd.Categorical([motif.family for motif in plan.motifs]),
     }
-    var = pd.DataFrame(columns, index=tf_names(motifs))
-    padded = np.zeros((len(motifs), max(map(len, motifs)), N_BASES), dtype=np.float32)
-    for row, matrix in zip(padded, matrices, strict=True):
+    if members is not None:
+        columns[_keys.MEMBERS.key] = [",".join(motif.motif_id for motif in group) for group in members]
+    var = pd.DataFrame(columns, index=tf_names(plan.motifs))
+    padded = np.zeros((len(var), max(map(len, plan.matrices)), N_BASES), dtype=np.float32)
+    for row, matrix in zip(padded, plan.matrices, strict=True):
         row[: len(matrix)] = matrix
-    return AnnData(scores, obs=pd.DataFrame(index=names), var=var, varm={_keys.MOTIF.key: padded})
+    return AnnData(obs=pd.DataFrame(index=names), var=var, varm={_keys.MOTIF.key: padded})

@@ -1,75 +1,75 @@
-"""Look-up tables of the motif scan: log-odds in fixed point, cut into blocks of 4 columns, 32 lanes at a time."""
+"""Motifs made ready for scanning: losses in whole numbers, grouped by length, and the engine that looks them up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from genebert._dna import N_BASES, N
-from genebert._pvalues import score_threshold
-from genebert.pp._lanes import N_LANES
-from genebert.pp._scan_kernel import BLOCK
+from genebert._pvalues import largest_loss
+from genebert.pp._lanes import MOST, N_LANES
+from genebert.pp._scan_kernel import (
+    BLOCK,
+    N_CODES,
+    N_KMERS,
+    Sequences,
+    Tables,
+    fill_bounds,
+    find_hits,
+    lowest_losses,
+    number_kmers,
+)
 
-__all__ = ["MotifGroup", "group_motifs", "kmer_numbers"]
+__all__ = ["STEPS_PER_BIT", "UNKNOWN", "MotifGroup", "TableEngine", "group_motifs"]
 
-N_CODES = N + 1
-N_KMERS = N_CODES**BLOCK  # 4-mers over A C G T N
-STEPS_PER_BIT = 1024.0  # resolution of the scores that p-values are computed for
-INT32 = np.iinfo(np.int32)
+STEPS_PER_BIT = 1024
+"""Resolution of the scores that p-values are computed for."""
+FINEST_STEPS = 2**24  # resolution of the highest score
+UNKNOWN = 2**45
+"""Loss of an N, above that of any window without one; the sum over a motif is exact as a 64-bit float."""
 
 
 @dataclass(frozen=True)
 class MotifGroup:
-    """Motifs of about one length, ready for the kernel.
+    """Motifs of about one length.
 
-    Lanes: the forward strands, then (if asked for) the reverse strands; the rest of the last group is empty.
+    Lanes: the forward strands, then (if asked for) the reverse strands.
     """
 
     columns: np.ndarray
     """Place of each motif in the caller's list."""
     n_strands: int
-    min_length: int
-    """Length of the shortest motif in bp."""
-    tables: np.ndarray
-    """int32 ``(blocks, 4-mers, lanes)``."""
-    scales: np.ndarray
-    """float64 ``(motifs,)``: steps per bit of log-odds."""
-    min_scores: np.ndarray
-    """float64 ``(motifs,)``: lowest possible log-odds."""
-    thresholds: np.ndarray | None
-    """int32 ``(lanes,)``: lowest score of a hit, in steps. None where all windows count."""
+    lengths: np.ndarray
+    """int64 ``(motifs,)``, bp."""
+    steps_per_bit: int
+    """Scores are counted in these steps."""
+    best: np.ndarray
+    """int64 ``(motifs,)``: highest score of each motif, in steps."""
+    worst: np.ndarray
+    """int64 ``(motifs,)``: lowest score of each motif, in steps."""
+    losses: np.ndarray
+    """int64 ``(lanes, columns, 5)``: what each base at each column lacks to the best; `UNKNOWN` for N, 0 behind the motif."""
+    max_losses: np.ndarray
+    """int64 ``(lanes,)``: largest loss of a hit, -1 where there is none."""
 
-
-def kmer_numbers(codes: np.ndarray, *, n_padding: int) -> np.ndarray:
-    """Number the 4-mer at each position of each sequence; positions past the end read N.
-
-    Parameters
-    ----------
-    codes
-        uint8 ``(regions, seq_length)``.
-    n_padding
-        Positions to add behind the end, in bp.
-
-    Returns
-    -------
-    uint16 ``(regions, seq_length + n_padding)``.
-    """
-    padding = np.full((len(codes), n_padding + BLOCK - 1), N, dtype=np.uint16)
-    padded = np.concatenate([codes.astype(np.uint16), padding], axis=1)
-    n_kmers = codes.shape[1] + n_padding
-    numbers = np.zeros((len(codes), n_kmers), dtype=np.uint16)
-    for offset in range(BLOCK):
-        numbers *= N_CODES
-        numbers += padded[:, offset : offset + n_kmers]
-    return numbers
+    @property
+    def n_motifs(self) -> int:
+        """Motifs in the group."""
+        return len(self.columns)
 
 
 def group_motifs(
-    matrices: Sequence[np.ndarray], *, background: np.ndarray, both_strands: bool, pvalue: float | None
+    matrices: Sequence[np.ndarray],
+    *,
+    background: np.ndarray,
+    both_strands: bool,
+    pvalue: float | None,
+    n_threads: int = 1,
 ) -> list[MotifGroup]:
-    """Sort motifs by length and build the tables of each group.
+    """Sort motifs by length and cut them into groups.
 
     Parameters
     ----------
@@ -80,68 +80,119 @@ def group_motifs(
     both_strands
         Whether to score the reverse complement of each window, too.
     pvalue
-        Of a hit; None to score all windows, at the finest resolution that 32 bits hold.
+        Of a hit; None for the highest score, which needs none and is counted in finer steps.
+    n_threads
+        Threads.
     """
     order = np.argsort([len(matrix) for matrix in matrices], kind="stable")
     group_size = N_LANES // (1 + both_strands)
     chunks = np.split(order, np.arange(group_size, len(order), group_size))
-    return [
-        _group([matrices[i] for i in chunk], chunk, background=background, both_strands=both_strands, pvalue=pvalue)
-        for chunk in chunks
-    ]
+
+    def group(chunk: np.ndarray) -> MotifGroup:
+        motifs = [matrices[i] for i in chunk]
+        return _group(motifs, chunk, background=background, both_strands=both_strands, pvalue=pvalue)
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(group, chunks))
 
 
 def _group(
     matrices: list[np.ndarray], columns: np.ndarray, *, background: np.ndarray, both_strands: bool, pvalue: float | None
 ) -> MotifGroup:
-    n_blocks = -(-max(map(len, matrices)) // BLOCK)
-    exact = pvalue is None
-    scales = np.array([_finest_scale(matrix, n_blocks) if exact else STEPS_PER_BIT for matrix in matrices])
-    # Rounded base by base, not block by block, so that both strands add up the same numbers.
-    steps = [np.rint(matrix * scale).astype(np.int64) for matrix, scale in zip(matrices, scales, strict=True)]
-    thresholds = None
-    if not exact:
-        lowest = [score_threshold(step, pvalue=pvalue, background=background) for step in steps]
-        thresholds = np.resize(np.array(lowest, dtype=np.int32), N_LANES)
+    steps_per_bit = FINEST_STEPS if pvalue is None else STEPS_PER_BIT
+    # Rounded base by base, so that both strands add up the same numbers.
+    steps = [np.rint(np.asarray(matrix, dtype=np.float64) * steps_per_bit).astype(np.int64) for matrix in matrices]
+    losses = [step.max(axis=1, keepdims=True) - step for step in steps]
     # The score of the reverse complement of a window is that of the window under the reversed, complemented motif.
-    lanes = steps + [step[::-1, ::-1] for step in steps] * both_strands
+    strands = losses + [loss[::-1, ::-1] for loss in losses] * both_strands
+    lengths = np.array([len(step) for step in steps])
+    padded = np.zeros((len(strands), -(-lengths.max() // BLOCK) * BLOCK, N_CODES), dtype=np.int64)
+    for lane, loss in zip(padded, strands, strict=True):
+        lane[: len(loss), :N_BASES] = loss
+        lane[: len(loss), N] = UNKNOWN
+    max_losses = [0 if pvalue is None else largest_loss(loss, pvalue=pvalue, background=background) for loss in losses]
     return MotifGroup(
         columns=columns,
         n_strands=1 + both_strands,
-        min_length=min(map(len, matrices)),
-        tables=_tables(lanes, n_blocks),
-        scales=scales,
-        min_scores=np.array([step.min(axis=1).sum() for step in steps]) / scales,
-        thresholds=thresholds,
+        lengths=lengths,
+        steps_per_bit=steps_per_bit,
+        best=np.array([step.max(axis=1).sum() for step in steps]),
+        worst=np.array([step.min(axis=1).sum() for step in steps]),
+        losses=padded,
+        max_losses=np.tile(np.array(max_losses, dtype=np.int64), 1 + both_strands),
     )
 
 
-def _finest_scale(matrix: np.ndarray, n_blocks: int) -> float:
-    """Largest power of two at which windows with an N, too, fit into 32 bits.
+class TableEngine:
+    """Scans on the CPU, by tables.
 
-    A block with an N costs more than the whole range of the motif, so that its window is below every other. At most
-    all blocks hold one.
+    Parameters
+    ----------
+    groups
+        Motifs.
+    is_for_hits
+        Whether hits will be asked for, or the lowest losses.
     """
-    span = float((matrix.max(axis=1) - matrix.min(axis=1)).sum())
-    return 2.0 ** np.floor(np.log2(INT32.max / (n_blocks * (span + 1.0))))
+
+    chunk_bases = 2**17
+    """Bases to scan at once: their 4-mer numbers stay in the L2 cache while all motifs pass over them."""
+    is_threaded = False
+    """Whether one call uses all cores; else several threads may call."""
+
+    def __init__(self, groups: Sequence[MotifGroup], *, is_for_hits: bool) -> None:
+        self.tables = [_tables(group, is_for_hits=is_for_hits) for group in groups]
+        self._min_lengths = [int(group.lengths.min()) for group in groups]
+        self._n_padding = max(BLOCK * len(table.bounds) for table in self.tables) + BLOCK
+
+    def lowest_losses(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """Lowest loss over the windows of each sequence, for each group; int64 ``(regions, lanes)``, `UNKNOWN` without any."""
+        sequences = self._sequences(codes)
+        for tables, n_windows in zip(self.tables, self._n_windows(codes), strict=True):
+            lowest = np.full((len(codes), len(tables.losses)), UNKNOWN, dtype=np.int64)
+            lowest_losses(sequences, tables, n_windows, lowest)
+            yield lowest
+
+    def count_hits(self, codes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Hits and the sum of their losses in each sequence, for each group; int64 ``(regions, lanes)``."""
+        sequences = self._sequences(codes)
+        nowhere = np.empty((0, 4), dtype=np.int64)
+        for tables, n_windows in zip(self.tables, self._n_windows(codes), strict=True):
+            counts, lost = np.zeros((2, len(codes), len(tables.losses)), dtype=np.int64)
+            find_hits(sequences, tables, n_windows, counts, lost, nowhere)
+            yield counts, lost
+
+    def list_hits(self, codes: np.ndarray, *, n_expected: int) -> Iterator[np.ndarray]:
+        """Region, window, lane and loss of each hit, for each group; int64 ``(hits, 4)``."""
+        sequences = self._sequences(codes)
+        hits = np.empty((n_expected, 4), dtype=np.int64)
+        for tables, n_windows in zip(self.tables, self._n_windows(codes), strict=True):
+            counts, lost = np.zeros((2, len(codes), len(tables.losses)), dtype=np.int64)
+            n_hits = find_hits(sequences, tables, n_windows, counts, lost, hits)
+            if n_hits > len(hits):  # more than the buffer holds: once more, into one that holds them
+                hits = np.empty((n_hits, 4), dtype=np.int64)
+                find_hits(sequences, tables, n_windows, counts, lost, hits)
+            yield hits[:n_hits].copy()
+
+    def _n_windows(self, codes: np.ndarray) -> list[int]:
+        return [max(codes.shape[1] - length + 1, 0) for length in self._min_lengths]
+
+    def _sequences(self, codes: np.ndarray) -> Sequences:
+        padded = np.full((len(codes), codes.shape[1] + self._n_padding), N, dtype=np.uint8)
+        padded[:, : codes.shape[1]] = codes
+        kmers = np.empty(padded.shape, dtype=np.uint16)
+        number_kmers(padded, kmers)
+        return Sequences(padded, kmers)
 
 
-def _tables(lanes: list[np.ndarray], n_blocks: int) -> np.ndarray:
-    """Score of each 4-mer in each block of each lane, int32 ``(blocks, 4-mers, lanes)``.
-
-    A window with an N in a column of the motif ends below the motif's lowest score; columns behind the motif count 0.
-    """
-    penalty = -(INT32.max // n_blocks)
-    columns = np.zeros((N_LANES, n_blocks * BLOCK, N_CODES), dtype=np.int64)
-    for lane, step in enumerate(lanes):
-        columns[lane, : len(step), :N_BASES] = step
-        columns[lane, : len(step), N] = penalty
-    tables = np.empty((n_blocks, N_KMERS, N_LANES), dtype=np.int32)
-    for block in range(n_blocks):
-        a, b, c, d = np.moveaxis(columns[:, block * BLOCK : (block + 1) * BLOCK], 1, 0)
-        scores = (
-            a[:, :, None, None, None] + b[:, None, :, None, None] + c[:, None, None, :, None] + d[:, None, None, None]
-        )
-        scores = scores.reshape(N_LANES, N_KMERS)
-        tables[block] = np.maximum(scores, penalty).T
-    return tables
+def _tables(group: MotifGroup, *, is_for_hits: bool) -> Tables:
+    """Round the losses of 4-mers down to 8 bits, in units that fit what is looked for."""
+    n_lanes, n_columns, _ = group.losses.shape
+    n_blocks = n_columns // BLOCK
+    # Losses of hits fit into the numbers; for the lowest loss those up to that of an average window, which is far above.
+    reach = group.max_losses if is_for_hits else group.losses[:, :, :N_BASES].mean(axis=2).sum(axis=1).astype(np.int64)
+    unit = np.maximum(1, -(-reach // (MOST - 1)))
+    bounds = np.zeros((n_blocks + n_blocks % 2, N_KMERS, N_LANES), dtype=np.uint8)
+    fill_bounds(group.losses.transpose(1, 2, 0).astype(np.float64, order="C"), unit.astype(np.float64), bounds)
+    limits = np.zeros(N_LANES, dtype=np.uint8)
+    limits[:n_lanes] = np.maximum(reach, 0) // unit
+    return Tables(bounds, limits, group.losses, group.max_losses)

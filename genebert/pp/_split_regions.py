@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,36 +12,52 @@ from mudata import MuData
 
 from genebert import _keys, _mudata
 from genebert._chromosomes import match_names
-from genebert._logging import info
-from genebert._validate import check_range, listed
+from genebert._logging import info, warn
+from genebert._validate import check_literal, check_range, listed
+from genebert.pp._groups import similar_regions
 
 __all__ = ["split_regions"]
 
 TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
 
+By = Literal["chromosome", "similarity"]
+
+LARGE_GROUP = 0.2  # of all regions; one like this may make shares as asked impossible
+
 
 def split_regions(
     mdata: MuData,
     *,
+    by: By = "chromosome",
     val: float | Sequence[str] = 0.1,
     test: float | Sequence[str] = 0.2,
     rng: int | np.random.Generator | None = 0,
     copy: bool = False,
 ) -> MuData | None:
-    """Assign whole chromosomes to train, val and test.
+    """Assign regions to train, val and test: whole chromosomes, or groups of regions that resemble each other.
 
-    Neighbouring regions resemble each other, so they must not end in different splits.
+    Neighbouring regions resemble each other, so they must not end in different splits; nor must copies of the same
+    sequence, which chromosomes share, too (repeats, duplicated genes, sequences collected from several sources).
 
     Parameters
     ----------
     mdata
         Regions.
+    by
+        - ``"chromosome"``: whole chromosomes. Copies of a sequence on two chromosomes remain; `genebert.pp.check`
+          finds them and can take them out.
+        - ``"similarity"``: for bare sequences, for a single chromosome, or where no copy may remain. Regions that share a
+          stretch of 32 bases on either strand, whose sequences are the same, or whose coordinates overlap or touch, are
+          linked; all that are linked, directly or through others, stay together. Afterwards `genebert.pp.check` finds
+          nothing shared. Regions tiled over a genome, or full of repeats, may all be linked: use chromosomes.
     val, test
-        Chromosomes, in any style (``chr8`` or ``8``); or a share of the regions, for which chromosomes are drawn until
-        they hold about that share. Bare sequences have no chromosome: they take shares and are drawn one by one, also
-        where other regions have chromosomes, so run `genebert.pp.check` for sequences that two splits share.
+        Share of the regions, for which chromosomes (or groups) are drawn until they hold about that share. Or
+        chromosomes, in any style (``chr8`` or ``8``). Bare sequences have no chromosome: by chromosome they take shares and
+        are drawn one by one, also where other regions have chromosomes.
     rng
-        Seed or generator of the draw.
+        Seed or generator of the draw, which does not depend on the order of the regions: chromosomes are drawn from in the
+        order of their names, groups in the order of the smallest name in each. (Bare sequences by chromosome are drawn by
+        place.)
     copy
         Whether to leave `mdata` alone and return a changed copy.
 
@@ -50,9 +67,11 @@ def split_regions(
 
     Raises
     ------
+    KeyError
+        When there are no sequences to compare by similarity.
     ValueError
         When a chromosome has no region or is in both splits, a share is outside [0, 1), no region would be left in a
-        split, or chromosomes are named and some regions have none.
+        split, chromosomes are named and some regions have none, or chromosomes are named for a split by similarity.
 
     Examples
     --------
@@ -60,25 +79,44 @@ def split_regions(
     >>> gb.pp.split_regions(mdata, val=["chr1"], test=["2", "3"])
     >>> mdata["seq"].obs["region_split"].value_counts().to_dict()
     {'train': 300, 'test': 200, 'val': 100}
+    >>> gb.pp.split_regions(mdata, by="similarity")
+    >>> mdata["seq"].obs["region_split"].value_counts().to_dict()
+    {'train': 420, 'test': 120, 'val': 60}
     """
     generator = np.random.default_rng(rng)
+    generator = np.random.default_rng(rng)
+    check_literal(by, By, name="by")
     wanted = {TEST: test, VAL: val}
-    for name, share in wanted.items():
-        if isinstance(share, Real):
-            check_range(share, name=name, low=0, high=1)
-        elif isinstance(share, str):
-            msg = f"Expected `{name}` to be a share or a list of chromosomes; found {share!r}. Write [{share!r}]."
-            raise ValueError(msg)
-    split = _split(_chromosomes(mdata), wanted, generator)
-    _check_split(split, wanted)
-    sizes = ", ".join(f"{name} {(split == name).sum()}" for name in SPLITS)
-    info(f"Regions: {sizes}.")
+    _check_wanted(wanted, by=by)
+    if by == "similarity":
+        groups = similar_regions(mdata)
+        split = _by_group(groups, wanted, generator)
+    else:
+        split = _split(_chromosomes(mdata), wanted, generator)
+    _check_split(split, wanted, chroms=_chromosomes(mdata), by=by)
+    found = _describe(groups, split) if by == "similarity" else {}
+    info(f"Regions: {_sizes(split)}.")
 
     mdata = _mudata.writable(mdata, copy=copy)
     _keys.REGION_SPLIT.set(mdata, pd.Categorical(split, categories=SPLITS))
-    params = {**wanted, "rng": int(rng) if isinstance(rng, (int, np.integer)) else None}
-    _keys.record(mdata, "split_regions", _keys.REGION_SPLIT.key, params=params)
+    params = {"by": by, **wanted, "rng": int(rng) if isinstance(rng, (int, np.integer)) else None}
+    _keys.record(mdata, "split_regions", _keys.REGION_SPLIT.key, params=params, **found)
     return mdata if copy else None
+
+
+def _check_wanted(wanted: dict[str, Any], *, by: By) -> None:
+    for name, share in wanted.items():
+        if isinstance(share, Real):
+            check_range(share, name=name, low=0, high=1)
+        elif by == "similarity":
+            msg = (
+                f'Expected `{name}` to be a share with by="similarity", which splits no chromosomes; found {share!r}. '
+                'Give a share, or use by="chromosome".'
+            )
+            raise ValueError(msg)
+        elif isinstance(share, str):
+            msg = f"Expected `{name}` to be a share or a list of chromosomes; found {share!r}. Write [{share!r}]."
+            raise ValueError(msg)
 
 
 def _chromosomes(mdata: MuData) -> pd.Series:
@@ -154,9 +192,63 @@ def _at_random(n_regions: int, wanted: dict[str, float | Sequence[str]], rng: np
     return np.select([ranks < n_test, ranks < n_test + n_val], [TEST, VAL], default=TRAIN).astype(object)
 
 
-def _check_split(split: np.ndarray, wanted: dict[str, float | Sequence[str]]) -> None:
+def _by_group(groups: np.ndarray, wanted: dict[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Draw whole groups, int64 ``(regions,)``, for each split; train keeps the others."""
+    sizes = np.bincount(groups)
+    n_wanted = {name: share * len(groups) for name, share in wanted.items()}
+    # Where most regions are in groups that are too large to draw, val and test share what there is.
+    n_small = sizes[sizes <= max(n_wanted.values())].sum()
+    scale = min(1, n_small / max(sum(n_wanted.values()), 1)) or 1
+    split = np.zeros(len(sizes), dtype=np.int8)
+    for name, count in n_wanted.items():
+        free = np.flatnonzero(split == SPLITS.index(TRAIN))
+        split[free[_draw_groups(sizes[free], scale * count, rng)]] = SPLITS.index(name)
+    return np.array(SPLITS, dtype=object)[split[groups]]
+
+
+def _draw_groups(sizes: np.ndarray, n_wanted: float, rng: np.random.Generator) -> list[int]:
+    """Draw groups in random order while they fit, and at last the one that brings the total nearest; at least one."""
+    if n_wanted == 0 or len(sizes) == 0:
+        return []
+    drawn, rest, total = [], [], 0
+    for group, size in zip(order := rng.permutation(len(sizes)), sizes[order].tolist(), strict=True):
+        fits = total + size <= n_wanted
+        (drawn if fits else rest).append(group)
+        total += size * fits
+    if rest:
+        gaps = np.abs(total + sizes[rest] - n_wanted)
+        if not drawn or gaps.min() < n_wanted - total:
+            drawn.append(rest[gaps.argmin()])
+    return drawn
+
+
+def _describe(groups: np.ndarray, split: np.ndarray) -> dict[str, int]:
+    """Count groups, and warn when one is so large that shares cannot be as asked."""
+    sizes = np.bincount(groups)
+    info(f"{len(sizes)} groups of linked regions; the largest holds {sizes.max()} of {len(groups)} regions.")
+    if len(sizes) > 1 and sizes.max() > LARGE_GROUP * len(groups):
+        warn(
+            f"One group of linked regions holds {sizes.max() / len(groups):.0%} of all: {_sizes(split)}. Are regions tiled, "
+            'or full of repeats? Merge or filter them, or use by="chromosome" and gb.pp.check(mdata, drop_shared=True).',
+            stacklevel=4,
+        )
+    return {"n_groups": len(sizes), "largest_group": int(sizes.max())}
+
+
+def _sizes(split: np.ndarray) -> str:
+    return ", ".join(f"{name} {(split == name).sum()}" for name in SPLITS)
+
+
+def _check_split(split: np.ndarray, wanted: dict[str, float | Sequence[str]], *, chroms: pd.Series, by: By) -> None:
     needed = [TRAIN, *(name for name, value in wanted.items() if not (np.isscalar(value) and value == 0))]
     empty = [name for name in needed if not (split == name).any()]
-    if empty:
-        msg = f"Expected regions in each split; none is left for {listed(empty)}. Choose fewer or smaller `val` and `test`."
-        raise ValueError(msg)
+    if not empty:
+        return
+    names = chroms.dropna().unique()
+    remedy = "Choose fewer or smaller `val` and `test`."
+    if by == "similarity":
+        remedy = 'Linked regions form too few groups; use by="chromosome".'
+    elif 0 < len(names) < len(needed):
+        remedy = f'Chromosomes are too few for that (only {listed(names)}); use by="similarity".'
+    msg = f"Expected regions in each split; none is left for {listed(empty)}. {remedy}"
+    raise ValueError(msg)

@@ -13,8 +13,19 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import genebert as gb
-from genebert._keys import ACCESSIBILITY, CHROM, COUNTS, END, N_CELLS, N_REPLICATES, OPEN, START, load_record
-from genebert.io import _pool
+from genebert import _pool
+from genebert._keys import (
+    ACCESSIBILITY,
+    CHROM,
+    COUNTS,
+    END,
+    N_CELLS,
+    N_REPLICATES,
+    OPEN,
+    REGION_SPLIT,
+    START,
+    load_record,
+)
 
 PEAKS = ["chr2:50-250", "chr1:100-300", "chr1:400-600"]  # not sorted, on purpose
 COUNTS_OF_CELLS = np.array([[1, 0, 2], [2, 1, 0], [0, 4, 0], [0, 3, 5]], dtype=np.float32)
@@ -325,3 +336,43 @@ def test_many_rows_without_groupby_are_told():
     adata = ad.AnnData(np.ones((60, 3), dtype=np.float32), var=pd.DataFrame(index=names))
     with pytest.warns(UserWarning, match=r"60 rows are taken as cell types.*groupby="):
         gb.io.from_anndata(adata)
+
+
+def test_cell_types_of_another_table(log):
+    """As the rna modality of a multiome has them: in another order, with cells that the peaks lack, and the other way."""
+    adata = make()
+    rna_cell_types = pd.Series(["T", "B", "B", "B"], index=["cell3", "cell9", "cell1", "cell0"], name="celltype")
+    mdata = gb.io.from_anndata(adata, groupby=rna_cell_types)
+    assert counts_of(mdata).T.tolist() == [COUNTS_OF_CELLS[:2].sum(0).tolist(), COUNTS_OF_CELLS[3].tolist()]
+    assert "1 of 4 cells have no 'celltype'" in log.text
+    assert list(adata.obs.columns) == ["cell_type"]
+    entry = load_record(mdata, "from_anndata", ACCESSIBILITY.modality, filled_by="gb.io.from_anndata")
+    assert entry["params"]["groupby"] == "celltype"
+    unnamed = gb.io.from_anndata(adata.T.copy(), groupby=rna_cell_types.rename(None), replicate="cell_type")
+    assert np.array_equal(counts_of(unnamed), counts_of(mdata))
+
+
+@pytest.mark.parametrize("index", [["a", "b"], ["cell0", "cell0"]])
+def test_cell_types_of_other_cells(index):
+    with pytest.raises(
+        ValueError, match=r"`groupby` to be indexed by the 4 cells, each once \(cell0, cell1 and 2 more\)"
+    ):
+        gb.io.from_anndata(make(), groupby=pd.Series(["B", "T"], index=index))
+
+
+@pytest.mark.parametrize("column", ["split", REGION_SPLIT.key])
+def test_split_of_another_tool(column, log):
+    adata = make()
+    adata.var[column] = ["test", "train", "train"]
+    mdata = gb.io.from_anndata(adata, groupby="cell_type")
+    assert REGION_SPLIT.get(mdata).tolist() == ["test", "train", "train"]
+    assert list(REGION_SPLIT.get(mdata).cat.categories) == ["train", "val", "test"]
+    assert f"taken from column '{column}': train 2, val 0, test 1" in log.text
+
+
+@pytest.mark.parametrize("values", [["fold0", "fold1", "test"], ["train", None, "test"], [0, 1, 2]])
+def test_a_split_of_other_names_is_not_read(values, log):
+    adata = make()
+    adata.var["split"] = values
+    assert not REGION_SPLIT.has(gb.io.from_anndata(adata, groupby="cell_type"))
+    assert "column 'split' of the regions not read" in log.text

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import anndata as ad
+import dask.array
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
 import genebert as gb
-from genebert._keys import CHROM, EMBEDDING, GC, SEQ
+from genebert import _mudata
+from genebert._keys import CHROM, EMBEDDING, GC, SEQ, TF
 
 PEAKS = ["chr2-50-250", "chr1-100-300", "chr1-400-600"]
 
@@ -148,3 +150,33 @@ def test_other_peaks_are_refused(mdata, atac):
     atac.var_names = ["chr9-1-2", "chr9-2-3", "chr9-3-4"]
     with pytest.raises(ValueError, match=r"none of 3 is: chr9:1-2.* Give the AnnData"):
         gb.io.to_anndata(mdata, atac)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sparse.csr_matrix, lambda values: dask.array.from_array(values, chunks=(1, -1))]
+)
+def test_motif_scores_where_they_are_named(mdata, atac, kind, tmp_path):
+    scores = np.array([[3, 0], [1, 2]], dtype=np.float32)
+    tfs = pd.DataFrame(index=["SPI1", "GATA1"])
+    _mudata.put(mdata, **{TF: ad.AnnData(kind(scores), obs=pd.DataFrame(index=mdata.obs_names), var=tfs)})
+    assert TF not in gb.io.to_anndata(mdata, atac).varm
+    result = gb.io.to_anndata(mdata, atac, keys=[TF, "leiden"])
+    assert list(result.varm) == [TF]
+    np.testing.assert_array_equal(result.varm[TF]["SPI1"], [1, np.nan, 3])
+    assert result.varm[TF].dtypes.tolist() == [np.float32, np.float32]
+    result.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(KeyError, match=r"gb\.pp\.scan_motifs"):
+        gb.io.to_anndata(gb.io.from_anndata(atac, groupby="cell_type"), atac, keys=TF)
+
+
+def test_a_lazy_embedding(mdata, atac):
+    mdata.obsm[EMBEDDING.key] = dask.array.from_array(mdata.obsm[EMBEDDING.key], chunks=(1, -1))
+    np.testing.assert_array_equal(gb.io.to_anndata(mdata, atac).varm[EMBEDDING.key][2], [2, 2])
+
+
+def test_an_anndata_of_another_package(mdata):
+    class AnnData:
+        def to_memory(self): ...
+
+    with pytest.raises(TypeError, match=r"SnapATAC2 has its own class: give adata\.to_memory\(\)"):
+        gb.io.to_anndata(mdata, AnnData())

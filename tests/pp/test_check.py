@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-import time
-
+import dask.array
 import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
 
 import genebert as gb
 from genebert import _keys
-from genebert._dna import N, decode, encode, reverse_complement
-from genebert.pp._overlaps import canonical_32mers, overlaps
+from genebert._dna import N, reverse_complement
 
-CODES = np.random.default_rng(0).integers(0, 4, size=(6, 80), dtype=np.uint8)
+KEY = _keys.REGION_SPLIT.key
 
 
 def row(table, name):
@@ -69,37 +70,142 @@ def test_misaligned_modality_is_an_error(toy):
     assert row(gb.pp.check(toy), "alignment")["status"] == "error"
 
 
-def test_overlaps_ignore_strand_and_padding():
-    codes = np.full((6, 90), N, dtype=np.uint8)
-    codes[:, :80] = CODES
-    codes[3] = np.roll(codes[0], 10)  # padded on the other side
-    codes[4, :80] = reverse_complement(CODES[1])
-    codes[5, :31] = CODES[2, :31]  # one base short of a 32-mer
-    found = {what: shared.tolist() for _, _, what, shared in overlaps(codes, np.array(["train"] * 3 + ["test"] * 3))}
-    assert found == {
-        "sequence": [True, False, False],
-        "reverse complement": [False, True, False],
-        "32-mer": [True, True, False],
-    }
+@pytest.fixture
+def leaky(toy):
+    """Toy with 2 regions of train and 1 of val (regions 10, 11 and 400) in test (500, 501 and 502), and one of train in val."""
+    codes = _keys.DNA_CODE.get(toy)
+    codes[500], codes[501], codes[502, 20:60] = codes[10], reverse_complement(codes[11]), codes[400, 100:140]
+    codes[401, 5:40] = codes[12, 5:40]
+    return toy
 
 
-def test_canonical_32mers():
-    kmers, is_known = canonical_32mers(CODES)
-    assert kmers.shape == (6, 49)
-    assert is_known.all()
-    np.testing.assert_array_equal(canonical_32mers(reverse_complement(CODES))[0][:, ::-1], kmers)
-    text = decode(CODES[0, :32])
-    both = (int("".join(map(str, encode(text))), 4), int("".join(map(str, reverse_complement(encode(text)))), 4))
-    assert int(kmers[0, 0]) == min(both)
+def test_examples_of_shared_sequence(leaky):
+    table = gb.pp.check(leaky)
+    names = leaky.obs_names
+    assert f"({names[500]} ~ {names[10]})" in row(table, "train / test: sequence")["detail"]
+    assert f"({names[501]} ~ {names[11]})" in row(table, "train / test: reverse complement")["detail"]
+    assert f"({names[502]} ~ {names[400]})" in row(table, "val / test: 32-mer")["detail"]
+    _keys.DNA_CODE.get(leaky)[510:520] = _keys.DNA_CODE.get(leaky)[20:30]
+    detail = row(gb.pp.check(leaky), "train / test: sequence")["detail"]
+    assert detail.count("~") == 3
+    assert detail.endswith("...)")
 
 
-def test_sequences_shorter_than_32():
-    kmers, is_known = canonical_32mers(CODES[:, :20])
-    assert kmers.shape == is_known.shape == (6, 0)
+def test_dropped_regions_leave_their_split_only(leaky, changed, log):
+    before = _keys.REGION_SPLIT.get(leaky).copy()
+    tables = []
+    written = changed(leaky, lambda mdata: tables.append(gb.pp.check(mdata, drop_shared=True)))
+    assert written == {f"seq.obs.{KEY}", f"uns.check.{KEY}"}
+    split = _keys.REGION_SPLIT.get(leaky)
+    assert np.flatnonzero(split.isna()).tolist() == [401, 500, 501, 502]
+    assert split.cat.categories.tolist() == before.cat.categories.tolist()
+    pd.testing.assert_series_equal(split.dropna(), before[split.notna()])
+    entry = _keys.load_record(leaky, "check", KEY, filled_by="gb.pp.check")
+    assert entry["n_dropped"] == {"train": 0, "val": 1, "test": 3}
+    assert "Regions taken out of their split: train 0, val 1, test 3." in log.messages
+
+    found = row(tables[0], "train / test: 32-mer")
+    assert (found["status"], found["count"]) == ("ok", 2)
+    assert "taken out of the split" in found["detail"]
+    again = gb.pp.check(leaky).set_index("check")
+    assert not again.loc[again.index.str.contains(" / "), "count"].any()
 
 
-def test_twenty_thousand_regions_take_seconds():
-    codes = np.random.default_rng(0).integers(0, 4, size=(20_000, 500), dtype=np.uint8)
-    started = time.perf_counter()
-    assert sum(found.is_shared.sum() for found in overlaps(codes, np.repeat(["train", "test"], 10_000))) == 0
-    assert time.perf_counter() - started < 60
+def test_nothing_to_drop(toy, changed):
+    assert changed(toy, lambda mdata: gb.pp.check(mdata, drop_shared=True)) == {f"uns.check.{KEY}"}
+
+
+def test_a_test_region_goes_with_the_val_region_that_it_resembles(toy):
+    codes = _keys.DNA_CODE.get(toy)
+    codes[400, :40], codes[400, 100:140] = codes[10, :40], codes[500, :40]  # val: of train, and of test
+    gb.pp.check(toy, drop_shared=True)
+    assert np.flatnonzero(_keys.REGION_SPLIT.get(toy).isna()).tolist() == [400, 500]
+
+
+def test_dropping_leaves_no_empty_split(toy, expect_refusal):
+    split = _keys.REGION_SPLIT.get(toy).copy()
+    split[:] = "train"
+    split.iloc[[3, 4]] = "test"
+    _keys.REGION_SPLIT.set(toy, split)
+    _keys.DNA_CODE.get(toy)[[3, 4]] = _keys.DNA_CODE.get(toy)[0]
+    with expect_refusal(toy, ValueError, r'all 2 of test share sequence .*split_regions\(mdata, by="similarity"\)'):
+        gb.pp.check(toy, drop_shared=True)
+
+
+def test_dropping_needs_splits_and_sequences(toy):
+    del toy[_keys.SEQ].obs[KEY]
+    with pytest.raises(KeyError, match=r"gb\.pp\.split_regions"):
+        gb.pp.check(toy, drop_shared=True)
+    bare = gb.io.read_regions(pd.DataFrame({"chrom": ["chr1", "chr2"], "start": [0, 0], "end": [9, 9]}))
+    gb.pp.split_regions(bare, val=0, test=["chr2"])
+    with pytest.raises(KeyError, match=r"gb\.pp\.add_sequence"):
+        gb.pp.check(bare, drop_shared=True)
+
+
+def test_dropped_regions_of_a_view(leaky):
+    view = leaky[100:]
+    gb.pp.check(view, drop_shared=True)
+    assert _keys.REGION_SPLIT.get(view).isna().sum() == 1  # the other three resemble what the view leaves out
+    assert not _keys.REGION_SPLIT.get(leaky).isna().any()
+
+
+def test_round_trip_of_missing_splits(leaky, round_trip):
+    gb.pp.check(leaky, drop_shared=True)
+    again = round_trip(leaky)
+    pd.testing.assert_series_equal(_keys.REGION_SPLIT.get(again), _keys.REGION_SPLIT.get(leaky))
+
+
+def break_matrices(mdata):
+    """Put a bit of everything into the matrices that `check` counts."""
+    _keys.ACCESSIBILITY.get(mdata)[[3, 7, 599], [0, 1, 2]] = np.nan, -1, np.inf
+    _keys.TF_SCORE.get(mdata)[:, 7] = 1.0
+    _keys.TF_SCORE.get(mdata)[[0, 450], 8] = np.nan, np.inf
+    _keys.LABELS.get(mdata)[:, 0] = 1.0
+    _keys.LABELS.get(mdata)[:, 1] = np.nan
+    _keys.DNA_CODE.get(mdata)[[0, 599]] = N
+    _keys.DNA_CODE.get(mdata)[5, 7] = N
+
+
+SLOTS = (_keys.DNA_CODE, _keys.ACCESSIBILITY, _keys.TF_SCORE, _keys.LABELS, _keys.OPEN)
+
+
+def test_chunks_give_the_same_table(leaky, monkeypatch):
+    break_matrices(leaky)
+    expected = gb.pp.check(leaky)
+    counts = expected.set_index("check")["count"]
+    assert counts[["accessibility", "TF scores", "constant TFs", "labels", "unknown sequences"]].tolist() == [
+        2,
+        2,
+        1,
+        2,
+        2,
+    ]
+    monkeypatch.setattr("genebert._chunks.row_chunks.__kwdefaults__", {"step": 70})
+    pd.testing.assert_frame_equal(gb.pp.check(leaky), expected)
+    for slot in SLOTS:
+        slot.set(leaky, dask.array.from_array(slot.get(leaky), chunks=(100, -1), asarray=False))
+    pd.testing.assert_frame_equal(gb.pp.check(leaky), expected)
+
+
+def test_sparse_matrices(leaky):
+    scores = _keys.TF_SCORE.get(leaky)
+    scores[scores < 5] = 0
+    scores[:, 3] = 0
+    expected = gb.pp.check(leaky)
+    assert row(expected, "constant TFs")["count"] == (scores.max(axis=0) == 0).sum() > 0
+    for slot in (_keys.TF_SCORE, _keys.ACCESSIBILITY):
+        slot.set(leaky, sparse.csr_matrix(slot.get(leaky)))
+    pd.testing.assert_frame_equal(gb.pp.check(leaky), expected)
+
+
+def test_on_disk(leaky, tmp_path):
+    break_matrices(leaky)
+    expected = gb.pp.check(leaky)
+    gb.io.write(leaky, tmp_path / "leaky.zarr")
+    opened = gb.io.open(tmp_path / "leaky.zarr")
+    pd.testing.assert_frame_equal(gb.pp.check(opened), expected)
+    gb.pp.check(opened, drop_shared=True)
+    for mdata in (opened, gb.io.read(tmp_path / "leaky.zarr")):
+        assert np.flatnonzero(_keys.REGION_SPLIT.get(mdata).isna()).tolist() == [401, 500, 501, 502]
+        assert _keys.load_record(mdata, "check", KEY, filled_by="gb.pp.check")["n_dropped"]["test"] == 3
+        assert mdata.n_obs == 600

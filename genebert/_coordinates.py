@@ -10,26 +10,29 @@ from anndata import AnnData
 from mudata import MuData
 
 from genebert._keys import CHROM, END, START
-from genebert._regions import is_region_name, parse_names, region_table
+from genebert._regions import chromosome_names, is_region_name, region_table, split_names
 from genebert._validate import listed
 
-__all__ = ["check_anndata", "peak_mask", "region_names", "regions_are_obs", "regions_of"]
+__all__ = ["check_anndata", "intervals_of", "peak_mask", "region_names", "regions_are_obs", "regions_of"]
 
 CHROM_COLUMNS = (CHROM.key, "chromosome", "seqnames", "seqname", "chr", "Chromosome")
 START_COLUMNS = (START.key, "chromStart", "Start")
 END_COLUMNS = (END.key, "chromEnd", "End")
-INTERVAL_COLUMN = "interval"  # 10x
+NAME_COLUMNS = ("interval", "Peaks")  # 10x, SnapATAC2
 FEATURE_COLUMN = "feature_types"  # 10x
 PEAK_FEATURES = frozenset({"peaks", "peak", "atac"})
 N_NAMES_LOOKED_AT = 1000
 
 
-def check_anndata(adata: AnnData) -> None:
+def check_anndata(adata: AnnData, *, name: str = "adata", modality: str = "atac") -> None:
     """Raise unless it is an AnnData."""
     if not isinstance(adata, AnnData):
-        is_mudata = isinstance(adata, MuData)
-        remedy = "Give one of its modalities: mdata['atac']." if is_mudata else "Read one: anndata.read_h5ad(path)."
-        msg = f"Expected `adata` to be an AnnData; found a {type(adata).__name__}. {remedy}"
+        remedy = "Read one: anndata.read_h5ad(path)."
+        if isinstance(adata, MuData):
+            remedy = f"Give one of its modalities: mdata[{modality!r}]."
+        elif hasattr(adata, "to_memory"):
+            remedy = "That of SnapATAC2 has its own class: give adata.to_memory(), or close it and read its file with anndata."
+        msg = f"Expected `{name}` to be an AnnData; found a {type(adata).__name__}. {remedy}"
         raise TypeError(msg)
 
 
@@ -45,13 +48,27 @@ def regions_of(frame: pd.DataFrame) -> pd.DataFrame:
     ValueError
         When there are no regions, or they are malformed or repeated.
     """
-    columns = _coordinate_columns(frame)
-    if columns is not None:
-        chrom, start, end = (frame[column] for column in columns)
-        return region_table(chrom.to_numpy(), _whole(start), _whole(end))
-    if INTERVAL_COLUMN in frame:
-        return parse_names(frame[INTERVAL_COLUMN].astype(str).to_list())
-    return parse_names(frame.index.astype(str).to_list())
+    return region_table(*_columns_or_names(frame))
+
+
+def intervals_of(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read intervals as `regions_of` does, also where some are repeated.
+
+    Returns
+    -------
+    chrom (object), start, end (int64), in the order of `frame`.
+
+    Raises
+    ------
+    ValueError
+        When one is malformed.
+    """
+    chrom, start, end = map(np.asarray, _columns_or_names(frame))
+    chrom, start, end = chrom.astype(object), start.astype(np.int64), end.astype(np.int64)
+    if (pd.isna(chrom) | (start < 0) | (end <= start)).any():
+        region_table(chrom, start, end)  # raises, and says what is wrong
+    numbers, names = pd.factorize(chrom)
+    return chromosome_names(names)[numbers], start, end
 
 
 def peak_mask(frame: pd.DataFrame) -> np.ndarray:
@@ -75,7 +92,7 @@ def looks_like_regions(frame: pd.DataFrame) -> bool:
     """Whether a table has coordinate columns, or most of its names are regions."""
     if len(frame) == 0:
         return False
-    if _coordinate_columns(frame) is not None or INTERVAL_COLUMN in frame:
+    if _coordinate_columns(frame) is not None or _name_column(frame) is not None:
         return True
     names = frame.index[:N_NAMES_LOOKED_AT].astype(str)
     return 2 * sum(map(is_region_name, names)) > len(names)
@@ -103,6 +120,20 @@ def regions_are_obs(adata: AnnData, *, groupby: str | None = None) -> bool:
         "regions. Rename the peaks, or add these columns to their axis."
     )
     raise ValueError(msg)
+
+
+def _columns_or_names(frame: pd.DataFrame) -> tuple[Sequence[str], Sequence[int], Sequence[int]]:
+    columns = _coordinate_columns(frame)
+    if columns is not None:
+        chrom, start, end = (frame[column] for column in columns)
+        return chrom.to_numpy(), _whole(start), _whole(end)
+    column = _name_column(frame)
+    names = frame.index if column is None else frame[column]
+    return split_names(names.astype(str).to_list())
+
+
+def _name_column(frame: pd.DataFrame) -> str | None:
+    return next((column for column in NAME_COLUMNS if column in frame), None)
 
 
 def _coordinate_columns(frame: pd.DataFrame) -> tuple[str, str, str] | None:

@@ -31,7 +31,7 @@ def check_anndata(adata: AnnData, *, name: str = "adata", modality: str = "atac"
         if isinstance(adata, MuData):
             remedy = f"Give one of its modalities: mdata[{modality!r}]."
         elif hasattr(adata, "to_memory"):
-            remedy = "That of SnapATAC2 has its own class: give adata.to_memory(), or close it and read its file with anndata."
+            remedy = "That of SnapATAC2 has its own class: give adata.to_memory()."
         msg = f"Expected `{name}` to be an AnnData; found a {type(adata).__name__}. {remedy}"
         raise TypeError(msg)
 

@@ -56,7 +56,7 @@ def toy_multiome(
     >>> sorted(path.name for path in folder.iterdir())
     ['cells.tsv', 'filtered_feature_bc_matrix.h5', 'genome.fa']
     """
-    check_range(n_cells, name="n_cells", low=len(CELL_TYPES), integer=True)
+    check_range(n_cells, name=_keys.N_CELLS.key, low=len(CELL_TYPES), integer=True)
     rng = np.random.default_rng(rng)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,14 @@ from genebert.io._consensus_regions import consensus_regions
 from genebert.io._from_anndata import from_anndata
 from genebert.io._jaspar import jaspar
 from genebert.io._matched_negatives import matched_negatives
-from genebert.io._open import open, to_memory
+from genebert.io._open import open
 from genebert.io._read import read
 from genebert.io._read_motifs import read_motifs
 from genebert.io._read_regions import read_regions
 from genebert.io._read_sequences import read_sequences
 from genebert.io._tile_genome import tile_genome
 from genebert.io._to_anndata import to_anndata
+from genebert.io._to_memory import to_memory
 from genebert.io._write import write
 
 __all__ = [

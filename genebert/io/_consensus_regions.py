@@ -32,6 +32,7 @@ def consensus_regions(
     sources: Mapping[str, Source] | Sequence[Source],
     *,
     width: int | None = None,
+    score_per_million: bool = True,
     merge_gap: int = 0,
     min_sources: int = 1,
     blacklist: Source | Sequence[Source] | None = None,
@@ -42,9 +43,8 @@ def consensus_regions(
 
     With `width`, windows of that width stand around the summits (else the centres) of all peaks; the one with the highest
     score is kept, windows that overlap it are left out, and so on with those that remain, so that no two overlap (the
-    iterative removal of Corces et al. 2018, Science, as in ArchR and SnapATAC2). Scores are divided by their sum in the
-    source, per million, so that a deeper sample does not win everywhere. Without `width`, peaks that overlap or touch are
-    joined, whatever width that gives.
+    iterative removal of Corces et al. 2018, Science, as in ArchR and SnapATAC2). Without `width`, peaks that overlap or
+    touch are joined, whatever width that gives.
 
     All sources must be on one assembly: genebert does not lift coordinates. Chromosomes that are spelt in two styles
     (``chr1``, ``1``) are brought to that of most peaks, and the log says so. The result does not depend on the order of
@@ -58,6 +58,10 @@ def consensus_regions(
         any other source0, source1, ... Name them after cell types, and the result has their accessibility.
     width
         Width of all regions in bp; 500 suits ATAC-seq. None = union.
+    score_per_million
+        Divide scores by their sum in the source, so that a deeper sample does not win everywhere (Corces et al. 2018);
+        False compares them as they are, as SnapATAC2 does. The score is minus log10 of the p-value in a narrowPeak or
+        broadPeak, column 5 of another BED, and ``p_value``, ``signal_value`` or ``score`` of a DataFrame.
     merge_gap
         Join peaks with up to this many bp between them; only without `width`.
     min_sources
@@ -100,7 +104,7 @@ def consensus_regions(
     n_peaks = sum(map(len, peaks.values()))
     if chromosomes is not None:
         peaks = _on_chromosomes(peaks, chromosomes)
-    table = _candidates(peaks, width=width)
+    table = _candidates(peaks, width=width, score_per_million=score_per_million)
     if genome is not None:
         table = _inside(table, genome, width=width)
     table, is_member = _regions(table, peaks, width=width, merge_gap=merge_gap, blacklist=blacklist)
@@ -110,7 +114,13 @@ def consensus_regions(
     table = region_table(*(table[slot.key][enough] for slot in (CHROM, START, END)))
     atac = accessibility_modality(is_member[enough], names=table.index, cell_types=list(peaks))
     mdata = _mudata.build({START.modality: seq_modality(table), ACCESSIBILITY.modality: atac})
-    params = {"width": width, "merge_gap": merge_gap, "min_sources": min_sources, "sources": list(peaks)}
+    params = {
+        "width": width,
+        "score_per_million": score_per_million,
+        "merge_gap": merge_gap,
+        "min_sources": min_sources,
+        "sources": list(peaks),
+    }
     record(mdata, "consensus_regions", ACCESSIBILITY.modality, params=params)
     info(f"{n_peaks} peaks of {len(peaks)} sources -> {len(table)} regions")
     return mdata
@@ -163,10 +173,13 @@ def _on_chromosomes(peaks: dict[str, pd.DataFrame], chromosomes: Sequence[str]) 
     return kept
 
 
-def _candidates(peaks: dict[str, pd.DataFrame], *, width: int | None) -> pd.DataFrame:
+def _candidates(peaks: dict[str, pd.DataFrame], *, width: int | None, score_per_million: bool) -> pd.DataFrame:
     """Peaks of all sources, or the windows around them, with scores that can be compared."""
-    tables = [table.assign(**{SCORE: _per_million(table[SCORE].to_numpy())}) for table in peaks.values()]
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(peaks.values(), ignore_index=True)
+    if score_per_million:
+        table[SCORE] = np.concatenate([_per_million(table[SCORE].to_numpy()) for table in peaks.values()])
+    else:
+        table[SCORE] = table[SCORE].fillna(0)
     if width is None:
         return table
     if unscored := [name for name, peak in peaks.items() if not peak[SCORE].notna().all()]:

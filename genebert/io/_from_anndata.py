@@ -62,6 +62,8 @@ def from_anndata(
 
     Raises
     ------
+    OSError
+        When a file in backed mode is compressed in a way that h5py does not know.
     TypeError
         When `adata` is no AnnData.
     ValueError
@@ -89,15 +91,11 @@ def from_anndata(
         rows, groupby = _with_column(rows, groupby)
     keep = _kept_peaks(features)
     regions = regions_of(features[keep])
-    if groupby is None:
-        if replicate is not None:
-            msg = "Expected `groupby` beside `replicate`; found None. Name the column with cell types."
-            raise ValueError(msg)
-        values = _dense(matrix, keep)
-        atac = accessibility_modality(values, names=regions.index, cell_types=rows.index)
-    else:
-        atac = _pooled(matrix, rows, keep, groupby=groupby, replicate=replicate)
-        atac.obs_names = regions.index
+    try:
+        atac = _accessibility(matrix, rows, keep, names=regions.index, groupby=groupby, replicate=replicate)
+    except OSError as error:  # h5py, of a file in backed mode
+        msg = f"Expected values that HDF5 can read; found: {error}. For files of SnapATAC2: pip install hdf5plugin, import hdf5plugin."
+        raise OSError(msg) from error
     mdata = _mudata.build({START.modality: seq_modality(regions), ACCESSIBILITY.modality: atac})
     if (split := _split(features[keep])) is not None:
         REGION_SPLIT.set(mdata, split)
@@ -105,6 +103,19 @@ def from_anndata(
     record(mdata, "from_anndata", ACCESSIBILITY.modality, params=params)
     info(f"{mdata.n_obs} regions x {atac.n_vars} cell types")
     return mdata
+
+
+def _accessibility(
+    matrix: Any, rows: pd.DataFrame, keep: np.ndarray, *, names: pd.Index, groupby: str | None, replicate: str | None
+) -> AnnData:
+    if groupby is not None:
+        atac = _pooled(matrix, rows, keep, groupby=groupby, replicate=replicate)
+        atac.obs_names = names
+        return atac
+    if replicate is not None:
+        msg = "Expected `groupby` beside `replicate`; found None. Name the column with cell types."
+        raise ValueError(msg)
+    return accessibility_modality(_dense(matrix, keep), names=names, cell_types=rows.index)
 
 
 def _oriented(adata: AnnData, *, groupby: str | None, layer: str | None) -> tuple[Any, pd.DataFrame, pd.DataFrame]:

@@ -21,7 +21,7 @@ from genebert._transaction import recover
 from genebert._validate import check_literal
 from genebert.io._read import check_content, check_exists
 
-__all__ = ["open", "to_memory"]
+__all__ = ["open"]
 
 SUFFIX = ".zarr"
 
@@ -73,36 +73,6 @@ def open(path: str | os.PathLike[str]) -> MuData:
     mdata.obsm.update({key: value for key, value in _mapping(store, "obsm").items() if key not in names})
     mdata.uns = store.lazy("uns") if "uns" in store.root else {}
     vars(mdata)[HANDLE] = store
-    return mdata
-
-
-def to_memory(mdata: MuData) -> MuData:
-    """Read a MuData that lives in a store, or a subset of one, into memory.
-
-    Parameters
-    ----------
-    mdata
-        What :func:`open` returned, or ``mdata[regions]`` of it.
-
-    Returns
-    -------
-    A MuData of its own, with numpy arrays and scipy matrices.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = tempfile.mkdtemp() + "/toy.zarr"
-    >>> gb.io.write(gb.datasets.toy(), path)
-    >>> mdata = gb.io.to_memory(gb.io.open(path)[:100])
-    >>> mdata["seq"].obsm["dna_code"].shape
-    (100, 200)
-    """
-    mdata = _mudata.writable(mdata, copy=True)
-    for name, modality in mdata.mod.items():
-        mdata.mod[name] = modality.to_memory()
-    for key, value in mdata.obsm.items():
-        if hasattr(value, "compute"):
-            mdata.obsm[key] = value.compute()
     return mdata
 
 

@@ -139,7 +139,7 @@ def _activity(
     # Cell types measured in the same regions share what is summed of the motifs.
     patterns = [np.flatnonzero(shares.pattern == pattern) for pattern in np.unique(shares.pattern)]
     sums = [Sums(background, n_tfs=scores.shape[1], n_cell_types=len(columns)) for columns in patterns]
-    progress, n_done = Progress("tf_activity", len(mask)), 0
+    progress, n_done = Progress("TF activity", len(mask)), 0
     for rows in row_chunks(len(mask)):
         if (inside := mask[rows]).any():
             motifs, found = load(scores, rows)[inside], shares.read(matrix, mask, rows)

@@ -46,7 +46,13 @@ def test_union(log):
     assert (START.get(mdata).dtype, END.get(mdata).dtype) == (np.int64, np.int64)
     assert "6 peaks of 2 sources -> 4 regions" in log.text
     entry = load_record(mdata, "consensus_regions", ATAC, filled_by="gb.io.consensus_regions")
-    assert entry["params"] == {"width": None, "merge_gap": 0, "min_sources": 1, "sources": ["B cell", "T cell"]}
+    assert entry["params"] == {
+        "width": None,
+        "score_per_million": True,
+        "merge_gap": 0,
+        "min_sources": 1,
+        "sources": ["B cell", "T cell"],
+    }
 
 
 def test_merge_gap():
@@ -84,6 +90,8 @@ def test_scores_are_compared_within_their_source():
     mdata = gb.io.consensus_regions([deep, shallow], width=60)
     assert "chr1:90-150" in mdata.obs_names
     assert "chr1:70-130" not in mdata.obs_names
+    as_they_are = gb.io.consensus_regions([deep, shallow], width=60, score_per_million=False)
+    assert "chr1:70-130" in as_they_are.obs_names
 
 
 def test_without_scores_all_rank_alike(log):

@@ -376,3 +376,16 @@ def test_a_split_of_other_names_is_not_read(values, log):
     adata.var["split"] = values
     assert not REGION_SPLIT.has(gb.io.from_anndata(adata, groupby="cell_type"))
     assert "column 'split' of the regions not read" in log.text
+
+
+def test_a_file_that_hdf5_cannot_read(tmp_path, monkeypatch):
+    make().write_h5ad(tmp_path / "a.h5ad")
+    adata = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+
+    def pool(*args, **kwargs):
+        raise OSError("can't open directory (/usr/local/lib/plugin)")
+
+    monkeypatch.setattr("genebert.io._from_anndata.pool", pool)
+    with pytest.raises(OSError, match=r"found: can't open directory .* pip install hdf5plugin"):
+        gb.io.from_anndata(adata, groupby="cell_type")
+    adata.file.close()

@@ -156,13 +156,6 @@ def test_copies_and_subsets_stay_in_memory(path):
     assert set(path.parent.iterdir()) == before
 
 
-def test_to_memory(path, toy):
-    mdata = gb.io.to_memory(gb.io.open(path)[100:200])
-    assert isinstance(_keys.DNA_CODE.get(mdata), np.ndarray)
-    assert sparse.issparse(_keys.COUNTS.get(mdata))
-    assert_same(mdata, toy[100:200])
-
-
 def test_write_of_an_opened_store_over_itself_and_elsewhere(path, toy, tmp_path):
     mdata = gb.io.open(path)
     gb.io.write(mdata, tmp_path / "other.h5mu")

@@ -17,7 +17,10 @@ LENGTH = 70
 WHOLE = np.array([[0, 1], [0, 1]], dtype=np.uint64)
 
 
-@pytest.fixture(params=["compiled", "interpreted"])
+WITHOUT_COMPILER = os.environ.get("NUMBA_DISABLE_JIT") == "1"
+
+
+@pytest.fixture(params=["interpreted"] if WITHOUT_COMPILER else ["compiled", "interpreted"])
 def kernels(request, monkeypatch):
     """The module, once as it is and once with each function as Python."""
     if request.param == "interpreted":
@@ -123,7 +126,7 @@ def test_hashes_of_both_strands(kernels):
 
 def test_without_compiler():
     """The tests above hold with ``NUMBA_DISABLE_JIT=1``, too."""
-    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+    if WITHOUT_COMPILER:
         pytest.skip("this is the inner run")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", __file__]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}

@@ -60,7 +60,7 @@ def test_the_table(toy, changed):
     assert changed(toy, lambda mdata: tables.append(gb.pp.motif_hits(mdata, MOTIFS))) == set()
     hits = tables[0]
     assert tuple(hits.columns) == _keys.HIT_COLUMNS
-    dtypes = dict.fromkeys(("region", "chrom", "strand", "tf", "motif_id"), "category")
+    dtypes = dict.fromkeys(("region", "chrom", "strand", "tf", _keys.MOTIF_ID.key), "category")
     dtypes |= {"start": "int64", "end": "int64", "score": "float32", "pvalue": "float64"}
     assert hits.dtypes.astype(str).to_dict() == dtypes
     assert hits["tf"].cat.categories.tolist() == tf_names(MOTIFS)
@@ -68,7 +68,7 @@ def test_the_table(toy, changed):
     codes = (hits["region"].cat.codes, hits["start"], hits["tf"].cat.codes, hits["strand"].cat.codes)
     assert np.array_equal(np.lexsort(codes[::-1]), np.arange(len(hits)))
     lengths = {motif.motif_id: len(motif) for motif in MOTIFS}
-    assert (hits["end"] - hits["start"] == hits["motif_id"].map(lengths).astype(int)).all()
+    assert (hits["end"] - hits["start"] == hits[_keys.MOTIF_ID.key].map(lengths).astype(int)).all()
 
 
 def test_bases_at_the_coordinates(toy):
@@ -81,7 +81,7 @@ def test_bases_at_the_coordinates(toy):
     _keys.DNA_CODE.set(toy, codes)
     hits = gb.pp.motif_hits(toy, [SITE, PALINDROME], pvalue=1e-5, regions=chosen)
     start = np.asarray(_keys.START.get(toy))
-    found = hits[["region", "chrom", "start", "end", "strand", "tf", "motif_id"]].astype(object)
+    found = hits[["region", "chrom", "start", "end", "strand", "tf", _keys.MOTIF_ID.key]].astype(object)
     assert found.to_numpy().tolist() == [
         [toy.obs_names[3], "chr1", start[3] + 40, start[3] + 49, "+", "SITE", "S1"],
         [toy.obs_names[7], "chr1", start[7] + 191, start[7] + 200, "-", "SITE", "S1"],
@@ -191,7 +191,7 @@ def test_motifs_with_one_identifier():
     twin = Motif("OTHER", SITE.motif_id, SITE.counts)
     hits = gb.pp.motif_hits(bare("TTGACCTAG"), [SITE, twin], pvalue=1e-5)
     assert hits["tf"].tolist() == ["SITE", "OTHER"]
-    assert hits["motif_id"].tolist() == ["S1", "S1"]
+    assert hits[_keys.MOTIF_ID.key].tolist() == ["S1", "S1"]
 
 
 @pytest.mark.parametrize(

@@ -185,14 +185,16 @@ def test_by_similarity_shares_are_as_asked(small, val, test, rng):
 
 
 def test_by_similarity_records_groups(toy, changed, log):
-    _keys.DNA_CODE.get(toy)[[5, 70, 300, 599], :50] = _keys.DNA_CODE.get(toy)[5, :50]
+    codes = _keys.DNA_CODE.get(toy)
+    codes[[5, 70, 300, 599], :50] = codes[5, :50]
+    codes[450, 100:150], codes[451, 20:60] = codes[70, 100:150], codes[8, 20:60]  # linked to 70 and so to 5; and to 8
     call = {"by": "similarity", "rng": 4}
     assert changed(toy, lambda mdata: gb.pp.split_regions(mdata, **call)) == WRITTEN
-    assert len(set(splits(toy)[[5, 70, 300, 599]])) == 1
+    assert len(set(splits(toy)[[5, 70, 300, 450, 599]])) == len(set(splits(toy)[[8, 451]])) == 1
     entry = _keys.load_record(toy, "split_regions", _keys.REGION_SPLIT.key, filled_by="gb.pp.split_regions")
     assert entry["params"] == {"by": "similarity", "test": 0.2, "val": 0.1, "rng": 4}
-    assert (entry["n_groups"], entry["largest_group"]) == (597, 4)
-    assert "597 groups of linked regions; the largest holds 4 of 600 regions." in log.messages
+    assert (entry["n_groups"], entry["largest_group"]) == (595, 5)
+    assert "595 groups of linked regions; the largest holds 5 of 600 regions." in log.messages
 
 
 def test_by_similarity_short_copies_stay_together():

@@ -61,7 +61,13 @@ def _pairs(codes: np.ndarray, replicates: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def pool(
-    matrix: Any, groups: np.ndarray, *, n_groups: int, keep: np.ndarray, what: str = "accessibility"
+    matrix: Any,
+    groups: np.ndarray,
+    *,
+    n_groups: int,
+    keep: np.ndarray,
+    what: str = "accessibility",
+    stacklevel: int = 4,
 ) -> sparse.csr_matrix:
     """Sum the rows of each group.
 
@@ -77,6 +83,8 @@ def pool(
         Which features to keep. bool ``(features,)``
     what
         What the values are, for messages.
+    stacklevel
+        Of the warning about values that are not whole numbers; 4 is the caller of the caller.
 
     Returns
     -------
@@ -95,7 +103,7 @@ def pool(
     if n_fractions:
         warn(
             "Expected raw counts; found values that are not whole numbers. Name the layer with counts, such as `layer='counts'`.",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
     return sums
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -92,6 +94,31 @@ def test_scan_fasta_and_table(run, tmp_path, motif_file):
     result = run("scan", fasta, "--motifs", motif_file, "-o", tmp_path / "out.zarr")
     assert result.exit_code == 0, result.output
     assert list(gb.io.read(tmp_path / "out.zarr").obs_names) == ["one", "two"]
+    table = tmp_path / "promoters.tsv"
+    table.write_text(
+        "name\tsequence\tlabel\none\t" + "ACGATAACGTCCGA" * 4 + "\t1\ntwo\t" + "TTGCACCGTACGTA" * 4 + "\t0\n"
+    )
+    result = run("scan", table, "--motifs", motif_file, "-o", tmp_path / "table.h5mu")
+    assert result.exit_code == 0, result.output
+    mdata = gb.io.read(tmp_path / "table.h5mu")
+    assert _keys.LABELS.get(mdata)[:, 0].tolist() == [1, 0]
+    assert list(mdata[_keys.TF].var_names) == ["GATA1", "CTCF"]
+
+
+def test_scan_cells(run, tmp_path, genome_file, motif_file):
+    cells = pd.DataFrame({"kind": ["B", "B", "T"], "donor": ["x", "y", "x"]}, index=["c1", "c2", "c3"])
+    peaks = pd.DataFrame(index=["chr1:1000-1200", "chr1-3000-3200"])
+    counts = np.array([[1, 0], [2, 1], [0, 4]], dtype=np.float32)
+    ad.AnnData(counts, obs=cells, var=peaks).write_h5ad(tmp_path / "atac.h5ad")
+    options = ["--groupby", "kind", "--replicate", "donor", "-g", genome_file, "-m", motif_file]
+    result = run("scan", tmp_path / "atac.h5ad", *options, "-o", tmp_path / "out.h5mu")
+    assert result.exit_code == 0, result.output
+    mdata = gb.io.read(tmp_path / "out.h5mu")
+    assert _keys.COUNTS.get(mdata).toarray().tolist() == [[3, 0], [1, 4]]
+    assert _keys.N_REPLICATES.get(mdata).tolist() == [2, 1]
+    result = run("scan", genome_file, "--groupby", "kind", "-o", tmp_path / "out.h5mu")
+    assert result.exit_code == 1
+    assert "Expected --groupby and --replicate only for cells x peaks" in result.stderr
 
 
 @pytest.mark.parametrize(

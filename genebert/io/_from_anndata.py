@@ -55,7 +55,7 @@ def from_anndata(
     MuData with the modalities
 
     - ``seq``: `.obs` chrom, start, end, and ``region_split`` where the regions have a column ``split`` (CREsted) or
-      ``region_split`` that holds train, val and test.
+      ``region_split`` that holds train, val and test (missing = in none).
     - ``atac``: `.X` float32 ``(regions, cell types)``, log1p of counts per million (calls 0/1 and values that are not
       whole numbers stay as they are); `.layers` ``counts`` (sums) or ``open`` (calls), CSR; `.var` ``n_cells`` and, with
       `replicate`, ``n_replicates``.
@@ -156,7 +156,8 @@ def _split(features: pd.DataFrame) -> pd.Categorical | None:
     if column is None:
         return None
     values = features[column].astype(object)
-    if not values.isin(SPLITS).all():
+    known = values.isin(SPLITS)
+    if not known.any() or not (known | values.isna()).all():
         info(f"column {column!r} of the regions not read as their split: it holds more than {', '.join(SPLITS)}")
         return None
     sizes = ", ".join(f"{name} {(values == name).sum()}" for name in SPLITS)
@@ -186,7 +187,7 @@ def _dense(matrix: Any, keep: np.ndarray) -> np.ndarray:
         warn(
             f"{matrix.shape[0]} rows are taken as cell types. If they are cells, name the column with their cell types: "
             "groupby=...",
-            stacklevel=4,
+            stacklevel=5,
         )
     values = matrix if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) else matrix[:]
     values = values[:, keep]
@@ -197,7 +198,7 @@ def _pooled(matrix: Any, cells: pd.DataFrame, keep: np.ndarray, *, groupby: str,
     """Accessibility of the cell types in `groupby`; regions are named by the caller."""
     groups = group_cells(cells, groupby=groupby, replicate=replicate)
     _check_levels(groups.cell_types, groupby)
-    sums = pool(matrix, groups.of_cell, n_groups=len(groups.cell_type), keep=keep)
+    sums = pool(matrix, groups.of_cell, n_groups=len(groups.cell_type), keep=keep, stacklevel=6)
     values, n_replicates = mean_log_cpm(sums, groups.cell_type, n_cell_types=len(groups.cell_types))
     counts = _summed(sums, groups.cell_type).T.tocsr().astype(np.float32)
     var = pd.DataFrame(index=unique_index(groups.cell_types, what="cell type"))

@@ -71,7 +71,9 @@ def _numbers(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
     return np.full(len(table), np.nan) if found is None else table[found].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def read_others(sources: Source | Sequence[Source] | None, chroms: Iterable[str], *, what: str) -> pd.DataFrame:
+def read_others(
+    sources: Source | Sequence[Source] | None, chroms: Iterable[str], *, what: str, stacklevel: int = 5
+) -> pd.DataFrame:
     """Read what is to be left out, with chromosomes spelt as in `chroms`; those on other chromosomes are dropped."""
     sources = [] if sources is None else list(sources) if isinstance(sources, (list, tuple)) else [sources]
     columns = [CHROM.key, START.key, END.key]
@@ -85,7 +87,7 @@ def read_others(sources: Source | Sequence[Source] | None, chroms: Iterable[str]
         warn(
             f"None of the chromosomes of `{what}` ({listed(matches)}) is one of the regions', so nothing is left out. Is it "
             "for the same genome?",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
     renamed = [name for name, found in known.items() if name != found]
     if renamed:

@@ -37,12 +37,11 @@ def one_spelling(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     for chrom in sorted(total, key=lambda chrom: (-total[chrom], chrom)):
         if style_of(chrom) == common:
             spellings.setdefault(canonical(chrom), chrom)
-    return {
-        name: table
-        if styles[name] == common
-        else _respelt(table, spellings, name=name, style=styles[name], common=common)
-        for name, table in tables.items()
-    }
+    spelt = dict(tables)
+    for name, style in styles.items():
+        if style != common:
+            spelt[name] = _respelt(tables[name], spellings, name=name, style=style, common=common)
+    return spelt
 
 
 def _style(counts: Counter) -> str:
@@ -63,7 +62,7 @@ def _respelt(table: pd.DataFrame, spellings: dict[str, str], *, name: str, style
         warn(
             f"{name}: {len(alone)} chromosomes have no counterpart in the style of most peaks ({common}) and keep their "
             f"names: {listed(alone)}. Rename them if they are the same sequences.",
-            stacklevel=4,
+            stacklevel=5,
         )
     return table.assign(**{CHROM.key: table[CHROM.key].map(names).astype(object)})
 

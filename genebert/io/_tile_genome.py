@@ -78,7 +78,7 @@ def tile_genome(
     check_range(step, name="step", low=1, integer=True)
     check_range(max_n, name="max_n", low=0, high=1)
     chroms = _chromosomes(genome, chromosomes)
-    avoided = read_others(blacklist, chroms, what="blacklist")
+    avoided = read_others(blacklist, chroms, what="blacklist", stacklevel=4)
     found = {}
     n_unknown = n_avoided = 0
     for chrom in chroms:

@@ -32,11 +32,27 @@ __all__ = [
 BLOCK = 4
 """Columns per table."""
 N_CODES = N + 1
-N_KMERS = N_CODES**BLOCK
-"""4-mers over A C G T N."""
+
+
+def _distinct_kmers() -> tuple[np.ndarray, np.ndarray]:
+    """4-mers that tables tell apart, uint8 ``(rows, BLOCK)``, and the row of each that there is, uint16 ``(N_CODES**BLOCK,)``.
+
+    What follows an N makes no difference: a motif either ends before the N or does not score. Those without an N come
+    first, so that what is mostly needed of a table lies together: 8 KiB, which fit into the L1 cache twice.
+    """
+    kmers = np.indices((N_CODES,) * BLOCK, dtype=np.uint8).reshape(BLOCK, -1).T
+    kmers = np.where(np.maximum.accumulate(kmers == N, axis=1), N, kmers).astype(np.uint8)
+    distinct, place = np.unique(kmers, axis=0, return_inverse=True)
+    order = np.argsort((distinct == N).any(axis=1), kind="stable")
+    return distinct[order], np.argsort(order)[place.ravel()].astype(np.uint16)
+
+
+KMERS, ROWS = _distinct_kmers()
+N_KMERS = len(KMERS)
+"""Rows of a table."""
 
 TABLE = N_KMERS * N_LANES  # numbers per table
-TILE = 512  # windows whose bounds are held at once: they stay in the L1 cache
+TILE = 256  # windows whose bounds are held at once, another 8 KiB
 
 
 class Sequences(NamedTuple):
@@ -75,25 +91,25 @@ def fill_bounds(losses: np.ndarray, units: np.ndarray, bounds: np.ndarray) -> No
         uint8 ``(blocks, N_KMERS, N_LANES)``: filled, as far as there are columns and lanes.
     """
     for block in range(len(losses) // BLOCK):
+        a, b, c, d = losses[BLOCK * block : BLOCK * (block + 1)]
         for kmer in range(N_KMERS):
-            a, b, c, d = losses[BLOCK * block : BLOCK * (block + 1)]
+            first, second, third, fourth = KMERS[kmer]
             for lane in range(losses.shape[2]):
-                loss = a[kmer // N_CODES**3, lane] + b[kmer // N_CODES**2 % N_CODES, lane]
-                loss += c[kmer // N_CODES % N_CODES, lane] + d[kmer % N_CODES, lane]
+                loss = a[first, lane] + b[second, lane] + c[third, lane] + d[fourth, lane]
                 # Exact: a quotient up to 255 that is not whole is further from the next number than floats round.
                 bounds[block, kmer, lane] = int(min(loss / units[lane], MOST))
 
 
 @numba.njit(cache=True, nogil=True)
 def number_kmers(codes: np.ndarray, kmers: np.ndarray) -> None:
-    """Write into `kmers` where the row of the 4-mer at each position begins in a table; that of the last 3 is 0."""
+    """Write into `kmers` where the row of the 4-mer at each position begins in a table; at the last 3 that of row 0."""
     for region in range(codes.shape[0]):
         row = codes[region]
         for position in range(len(row) - BLOCK + 1):
             number = 0
             for offset in range(BLOCK):
                 number = number * N_CODES + int(row[position + offset])
-            kmers[region, position] = number * N_LANES
+            kmers[region, position] = ROWS[number] * N_LANES
         kmers[region, len(row) - BLOCK + 1 :] = 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,9 @@ def scan_motifs(
     if archetypes is not None:
         check_range(archetypes, name="archetypes", low=np.nextafter(0, 1), high=1)
     codes = _keys.DNA_CODE.get(mdata)
-    motifs, members = arrange(load_motifs(motifs), order=order, archetypes=archetypes)
+    motifs = [replace(motif) for motif in load_motifs(motifs)]  # an object for each, also where one was given twice
+    names = dict(zip(motifs, tf_names(motifs), strict=True))  # before they are sorted: a TF has one name in any order
+    motifs, members = arrange(motifs, order=order, archetypes=archetypes)
     plan = plan_scan(motifs, codes, background=background, strands=strands, pseudocount=pseudocount)
     scanner = Scanner(
         plan.matrices, background=plan.background, score=score, pvalue=pvalue, both_strands=plan.both_strands,
@@ -133,7 +136,7 @@ def scan_motifs(
 
     mdata = _mudata.writable(mdata, copy=copy)
     scores = _scan(mdata, scanner, codes, as_sparse=sparse, device=device)
-    _mudata.put(mdata, **{_keys.TF: _modality(plan, members, mdata.obs_names)})
+    _mudata.put(mdata, **{_keys.TF: _modality(plan, [names[motif] for motif in motifs], members, mdata.obs_names)})
     _keys.TF_SCORE.set(mdata, scores)
     params = {"score": score, "pvalue": pvalue, "background": plan.background, "strands": strands}
     params |= {"pseudocount": pseudocount, "order": order, "archetypes": archetypes}
@@ -176,7 +179,7 @@ def _scan(mdata: MuData, scanner: Scanner, codes: Any, *, as_sparse: bool, devic
     return scores.finished() if as_sparse else scores
 
 
-def _modality(plan: Plan, members: list[list[Motif]] | None, names: pd.Index) -> AnnData:
+def _modality(plan: Plan, tfs: list[str], members: list[list[Motif]] | None, regions: pd.Index) -> AnnData:
     """The modality without its matrix."""
     columns = {
         _keys.MOTIF_ID.key: [motif.motif_id for motif in plan.motifs],
@@ -184,8 +187,8 @@ def _modality(plan: Plan, members: list[list[Motif]] | None, names: pd.Index) ->
     }
     if members is not None:
         columns[_keys.MEMBERS.key] = [",".join(motif.motif_id for motif in group) for group in members]
-    var = pd.DataFrame(columns, index=tf_names(plan.motifs))
+    var = pd.DataFrame(columns, index=tfs)
     padded = np.zeros((len(var), max(map(len, plan.matrices)), N_BASES), dtype=np.float32)
     for row, matrix in zip(padded, plan.matrices, strict=True):
         row[: len(matrix)] = matrix
-    return AnnData(obs=pd.DataFrame(index=names), var=var, varm={_keys.MOTIF.key: padded})
+    return AnnData(obs=pd.DataFrame(index=regions), var=var, varm={_keys.MOTIF.key: padded})

@@ -28,6 +28,7 @@ __all__ = ["STEPS_PER_BIT", "UNKNOWN", "MotifGroup", "TableEngine", "group_motif
 STEPS_PER_BIT = 1024
 """Resolution of the scores that p-values are computed for."""
 FINEST_STEPS = 2**24  # resolution of the highest score
+CACHE_LINE = 64  # bytes
 UNKNOWN = 2**45
 """Loss of an N, above that of any window without one; the sum over a motif is exact as a 64-bit float."""
 
@@ -191,8 +192,16 @@ def _tables(group: MotifGroup, *, is_for_hits: bool) -> Tables:
     # Losses of hits fit into the numbers; for the lowest loss those up to that of an average window, which is far above.
     reach = group.max_losses if is_for_hits else group.losses[:, :, :N_BASES].mean(axis=2).sum(axis=1).astype(np.int64)
     unit = np.maximum(1, -(-reach // (MOST - 1)))
-    bounds = np.zeros((n_blocks + n_blocks % 2, N_KMERS, N_LANES), dtype=np.uint8)
+    bounds = _aligned_zeros((n_blocks + n_blocks % 2, N_KMERS, N_LANES))
     fill_bounds(group.losses.transpose(1, 2, 0).astype(np.float64, order="C"), unit.astype(np.float64), bounds)
     limits = np.zeros(N_LANES, dtype=np.uint8)
     limits[:n_lanes] = np.maximum(reach, 0) // unit
     return Tables(bounds, limits, group.losses, group.max_losses)
+
+
+def _aligned_zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros, uint8, whose rows of `N_LANES` do not lie across the border of two cache lines, which would cost a tenth."""
+    size = int(np.prod(shape))
+    numbers = np.zeros(size + CACHE_LINE, dtype=np.uint8)
+    start = -numbers.ctypes.data % CACHE_LINE
+    return numbers[start : start + size].reshape(shape)

@@ -370,7 +370,13 @@ def test_split_of_another_tool(column, log):
     assert f"taken from column '{column}': train 2, val 0, test 1" in log.text
 
 
-@pytest.mark.parametrize("values", [["fold0", "fold1", "test"], ["train", None, "test"], [0, 1, 2]])
+def test_regions_in_no_split():
+    adata = make()
+    adata.var[REGION_SPLIT.key] = ["test", None, "train"]
+    assert REGION_SPLIT.get(gb.io.from_anndata(adata, groupby="cell_type")).isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("values", [["fold0", "fold1", "test"], [None, None, None], [0, 1, 2]])
 def test_a_split_of_other_names_is_not_read(values, log):
     adata = make()
     adata.var["split"] = values

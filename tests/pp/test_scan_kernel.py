@@ -15,7 +15,7 @@ from genebert._motifs import default_motifs, log_odds
 from genebert._pvalues import _convolve, _last_within, largest_loss, loss_distribution
 from genebert.pp import _scan_kernel
 from genebert.pp._lanes import MOST, N_LANES, add, first_lane, lanes_up_to, load, minimum, store
-from genebert.pp._scan_kernel import BLOCK, N_CODES, N_KMERS, fill_bounds, find_hits, lowest_losses, number_kmers
+from genebert.pp._scan_kernel import BLOCK, KMERS, N_CODES, N_KMERS, fill_bounds, find_hits, lowest_losses, number_kmers
 from genebert.pp._scan_tables import UNKNOWN, TableEngine, group_motifs
 
 UNIFORM = np.full(4, 0.25)
@@ -50,8 +50,13 @@ def test_number_kmers(interpret):
     numbers = np.empty_like(sequences.kmers)
     interpret(number_kmers, sequences.codes, numbers)
     np.testing.assert_array_equal(numbers, sequences.kmers)
-    a, b, c, d = sequences.codes[1, :4].astype(int)
-    assert numbers[1, 0] == N_LANES * (((a * 5 + b) * 5 + c) * 5 + d)
+    rows, n_rest = np.divmod(numbers[:, :-3], N_LANES)
+    assert not n_rest.any()
+    kmers = np.lib.stride_tricks.sliding_window_view(sequences.codes, 4, axis=1)
+    is_known = np.cumsum(kmers == N, axis=2) == 0
+    np.testing.assert_array_equal(KMERS[rows], np.where(is_known, kmers, N))
+    assert (KMERS[:256] < N).all()
+    assert N_KMERS == 256 + 64 + 16 + 4 + 1
 
 
 @pytest.mark.parametrize("unit", [1, 3, 7, 2**24, 2**39 - 1])
@@ -63,9 +68,8 @@ def test_bounds_are_rounded_down(interpret, unit):
     units = np.full(2, unit, dtype=np.float64)
     fill_bounds(losses.astype(np.float64), units, found)
     interpret(fill_bounds, losses.astype(np.float64), units, interpreted)
-    a, b, c, d = losses
-    sums = a[:, None, None, None] + b[None, :, None, None] + c[None, None, :, None] + d[None, None, None]
-    np.testing.assert_array_equal(found[0, :, :2], np.minimum(sums.reshape(N_KMERS, 2) // unit, MOST))
+    sums = losses[np.arange(BLOCK), KMERS].sum(axis=1)
+    np.testing.assert_array_equal(found[0, :, :2], np.minimum(sums // unit, MOST))
     np.testing.assert_array_equal(found, interpreted)
     assert not found[0, :, 2:].any()
 

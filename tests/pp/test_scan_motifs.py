@@ -218,3 +218,13 @@ def test_without_sequences(toy):
     del toy[_keys.SEQ].obsm[_keys.DNA_CODE.key]
     with pytest.raises(KeyError, match=r"gb\.pp\.add_sequence"):
         gb.pp.scan_motifs(toy)
+
+
+def test_a_tf_has_the_same_name_and_scores_in_any_order(toy):
+    motifs = default_motifs()
+    given, sorted_ = gb.pp.scan_motifs(toy, copy=True), gb.pp.scan_motifs(toy, order="similarity", copy=True)
+    assert set(sorted_["tf"].var_names) == set(given["tf"].var_names)
+    assert list(sorted_["tf"].var_names) != list(given["tf"].var_names)
+    place = given["tf"].var_names.get_indexer(sorted_["tf"].var_names)
+    np.testing.assert_array_equal(_keys.TF_SCORE.get(sorted_), _keys.TF_SCORE.get(given)[:, place])
+    assert list(_keys.MOTIF_ID.get(sorted_)) == [motifs[i].motif_id for i in place]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import sys
 from dataclasses import dataclass, field
@@ -73,11 +74,33 @@ class Bars:
 
     check: bool
     missed: int = field(default=0)
+    lines: list[tuple[str, str]] = field(default_factory=list)
 
     def bar(self, name: str, ok: bool, detail: str) -> None:
         self.missed += not ok
+        self.lines.append((name, detail))
         print(f"{'ok    ' if ok else 'MISSED'} | {name} | {detail}", flush=True)
 
-    def finish(self) -> None:
+    def finish(self, report: Path | None = None, doc: str = "") -> None:
+        """Write the figures into `report` under the first line of `doc`, and exit."""
+        if report is not None:
+            title, *_ = doc.strip().splitlines()
+            table = ["| measured | |", "| --- | --- |", *(f"| {name} | {detail} |" for name, detail in self.lines)]
+            script = Path(sys.argv[0]).name
+            origin = f"Written by `tests/benchmarks/{script}`. Machine, shared with other work: {machine()}."
+            write_section(report, title.rstrip("."), [origin, "", *table])
         if self.check and self.missed:
             sys.exit(1)
+
+
+def write_section(path: Path, title: str, lines: list[str]) -> None:
+    """Put lines under a heading of a Markdown page, in place of what was there."""
+    page = path.read_text() if path.exists() else "# Benchmarks\n"
+    sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    section = "\n".join([f"## {title}", "", *lines, ""])
+    headings = [part.split("\n", 1)[0] for part in sections]
+    if f"## {title}" in headings:
+        sections[headings.index(f"## {title}")] = section
+    else:
+        sections.append(section)
+    path.write_text("\n".join(part.strip("\n") + "\n" for part in sections))

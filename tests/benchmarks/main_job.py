@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import pandas as pd
 import torch
-from _shared import Bars, bootstrap_auroc, cpu_minutes, load_dhs, machine
+from _shared import Bars, bootstrap_auroc, cpu_minutes, load_dhs, machine, write_section
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -152,10 +152,6 @@ def check(bars: Bars, motifs: list, cpu: float, wall: float, table: pd.DataFrame
 def write_report(args: argparse.Namespace, table: pd.DataFrame, objectives: pd.DataFrame, cpu: float) -> None:
     """Tables with seed, data and machine."""
     lines = [
-        "# Benchmarks",
-        "",
-        "## The main job on real regions",
-        "",
         "Written by `tests/benchmarks/main_job.py`. K562 against HepG2 regions of the DHS vocabulary (Meuleman et al. 2020),",
         "logistic regression fitted on the train chromosomes, scored on chr8 and chr10; intervals: bootstrap over regions.",
         f"Model: preset `mini`, {args.epochs} epochs on the train chromosomes, {cpu:.1f} CPU minutes, seed {args.seed}.",
@@ -167,10 +163,8 @@ def write_report(args: argparse.Namespace, table: pd.DataFrame, objectives: pd.D
         "visible, and its chance level is the entropy of the training k-mers.",
         "",
         markdown(objectives),
-        "",
     ]
-    args.report.parent.mkdir(parents=True, exist_ok=True)
-    args.report.write_text("\n".join(lines))
+    write_section(args.report, "The main job on real regions", lines)
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -21,6 +21,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -238,6 +239,7 @@ def compare(bars, seconds: dict[tuple[str, ...], list[float]], n_pairs: int) -> 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="exit with 1 where a bar is missed")
+    parser.add_argument("--report", type=Path, help="write the figures as a section of this page")
     parser.add_argument("--sequences", type=int, default=4000)
     parser.add_argument("--motifs", type=int, default=250)
     parser.add_argument("--length", type=int, default=500, help="bp of a sequence")
@@ -263,7 +265,7 @@ def main() -> None:
     runs = in_turns(__file__, jobs, options=sizes, repeats=args.repeats)
     compare(bars, {job: [run["seconds"] for run in found] for job, found in runs.items()}, args.sequences * args.motifs)
     print(f"load {os.getloadavg()[0]:.1f}")
-    bars.finish()
+    bars.finish(args.report, __doc__)
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check", action="store_true", help="exit with 1 where a bar is missed")
+    parser.add_argument("--report", type=Path, help="write the figures as a section of this page")
     parser.add_argument("--data", type=Path, help="not needed; `make bench` gives it to every script")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
@@ -223,7 +224,7 @@ def report(args: argparse.Namespace) -> None:
         bars.bar(f"{step}: peak", peak.max() < MOST_PEAK, f"{peak.max():.0f} MiB, below {MOST_PEAK}")
         detail = f"adds {growth:.0f} MB more to what there is than at {small:,} regions, below {MOST_GROWTH}"
         bars.bar(f"{step}: growth", growth < MOST_GROWTH, detail)
-    bars.finish()
+    bars.finish(args.report, __doc__)
 
 
 def planted(n_regions: int) -> dict[str, int]:

@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check", action="store_true", help="exit with 1 where a bar is missed")
+    parser.add_argument("--report", type=Path, help="write the figures as a section of this page")
     parser.add_argument("--data", type=Path, help="not needed; `make bench` gives it to every script")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -160,7 +161,7 @@ def report(args: argparse.Namespace) -> None:
     bars.bar("time", ratio["pool"] < MOST_TIME, f"{ratio['pool']:.2f} x one pass over the non-zeros, below 1.5")
     bars.bar("memory", growth < MOST_GROWTH, f"peak grows by {growth:.0f} MB, below 500 (dense: {dense_gb:.0f} GB)")
     print(f"       | from_anndata | {ratio['from_anndata']:.2f} x one pass, names and MuData included; reported only")
-    bars.finish()
+    bars.finish(args.report, __doc__)
 
 
 if __name__ == "__main__":

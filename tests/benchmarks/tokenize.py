@@ -23,6 +23,7 @@ else:
     import os
     import statistics
     import time
+    from pathlib import Path
 
     import numpy as np
     from _interleaved import faster, in_turns
@@ -73,6 +74,7 @@ else:
     def parse() -> argparse.Namespace:
         parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
         parser.add_argument("--check", action="store_true", help="exit with 1 where a bar is missed")
+        parser.add_argument("--report", type=Path, help="write the figures as a section of this page")
         parser.add_argument("--sequences", type=int, default=2000)
         parser.add_argument("--repeats", type=int, default=7, help="processes per contestant")
         parser.add_argument("--data", help="ignored: this benchmark makes its own data")
@@ -98,7 +100,7 @@ else:
         bars.bar("ids", len(digests) == 1, f"identical for {args.sequences} sequences, {n_with_n} of them with N")
         ratio = faster(seconds["genebert"], seconds["dictionary"])
         bars.bar("speed", ratio.median >= LEAST, f"{ratio}, at least {LEAST:g}")
-        bars.finish()
+        bars.finish(args.report, __doc__)
 
     if __name__ == "__main__":
         main()

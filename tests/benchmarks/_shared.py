@@ -57,6 +57,17 @@ def cpu_minutes() -> float:
     return (usage.ru_utime + usage.ru_stime) / 60
 
 
+def peak_mib() -> float:
+    """Most memory that this process has had, in MiB.
+
+    Linux counts into `ru_maxrss` what the parent had when it started the process; the other number is the process's own.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
 def machine() -> str:
     """Processor, cores and versions, for the record."""
     import torch

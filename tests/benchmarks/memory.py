@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -54,6 +53,8 @@ def make_store(path: Path, n_regions: int) -> None:
 
 def run_step(step: str, store: Path, genome: Path, *, seed: int) -> None:
     """One verb on the store, and what it took, as JSON on the last line."""
+    from _shared import peak_mib
+
     import genebert as gb
     from genebert._motifs import default_motifs
 
@@ -70,8 +71,8 @@ def run_step(step: str, store: Path, genome: Path, *, seed: int) -> None:
         config = GeneBERTConfig.preset("tiny", n_tfs=len(tfs), **NETWORK)
         model = gb.model.GeneBERT(config=config, tfs=tfs, seed=seed)
         gb.tl.embed(mdata, model)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"n_regions": mdata.n_obs, "step": step, "seconds": time.monotonic() - start, "peak_mib": peak}))
+    found = {"n_regions": mdata.n_obs, "step": step, "seconds": time.monotonic() - start, "peak_mib": peak_mib()}
+    print(json.dumps(found))
 
 
 def measure(n_regions: int, folder: Path, genome: Path, *, seed: int) -> list[dict]:

@@ -16,7 +16,7 @@ from genebert._validate import check_amounts, check_columns
 
 __all__ = ["Groups", "group_cells", "mean_log_cpm", "pool"]
 
-CHUNK = 20_000  # cells read or copied at once
+CHUNK = 5_000  # cells read from a file at once; in 200,000 peaks these are some 200 MB
 BLOCK = 2**16  # values of a dense matrix, and sums, at once: what that allocates stays in the cache
 
 

@@ -30,8 +30,9 @@ app = typer.Typer(
 )
 
 CONTAINERS = (".h5mu", ".zarr")
-SEQUENCES = (".fa", ".fasta", ".fna")
-REGIONS = (".bed", ".narrowpeak")
+SEQUENCES = (".fa", ".fasta", ".fna", ".tsv", ".csv")
+REGIONS = (".bed", ".narrowpeak", ".broadpeak")
+CELLS = (".h5ad",)
 
 CHATTY = ("lightning.pytorch.utilities.rank_zero", "scvi.data")
 """Loggers that speak to developers."""
@@ -132,13 +133,21 @@ def _draw(mdata: MuData, folder: Path) -> list[Path]:
 def scan(
     regions: Annotated[
         Path,
-        typer.Argument(help="Regions (.bed, .narrowPeak), sequences (.fa, .fasta) or an .h5mu.", show_default=False),
+        typer.Argument(
+            help="Regions (.bed, .narrowPeak), sequences (.fa, .tsv with a column `sequence`), cells x peaks (.h5ad) or an .h5mu.",
+            show_default=False,
+        ),
     ],
     *,
     output: Output,
     genome: Annotated[
-        Path | None, typer.Option("--genome", "-g", help="FASTA of the genome; needed for .bed and .narrowPeak.")
+        Path | None,
+        typer.Option("--genome", "-g", help="FASTA of the genome; needed for regions and for cells x peaks."),
     ] = None,
+    groupby: Annotated[
+        str | None, typer.Option(help="Column with the cell type of each cell; for cells x peaks.")
+    ] = None,
+    replicate: Annotated[str | None, typer.Option(help="Column with the donor of each cell, beside --groupby.")] = None,
     motifs: Annotated[
         Path | None, typer.Option("--motifs", "-m", help="MEME or JASPAR file. Without: those of the shipped weights.")
     ] = None,
@@ -152,8 +161,10 @@ def scan(
     `genebert scan peaks.bed --genome hg38.fa -o peaks.h5mu`
 
     `genebert scan promoters.fa --motifs my_motifs.meme -o promoters.h5mu`
+
+    `genebert scan atac.h5ad --groupby cell_type --genome hg38.fa -o atac.h5mu`
     """
-    mdata = _read(regions)
+    mdata = _read(regions, groupby=groupby, replicate=replicate)
     if genome is not None:
         options = {} if seq_length is None else {"seq_length": seq_length}
         gb.pp.add_sequence(mdata, gb.Genome(genome), edge=edge, **options)
@@ -212,18 +223,34 @@ def embed(
     _write(mdata, output)
 
 
-def _read(path: Path) -> MuData:
-    """Read regions, sequences or a MuData, by the end of the name."""
+def _read(path: Path, *, groupby: str | None = None, replicate: str | None = None) -> MuData:
+    """Read regions, sequences, cells x peaks or a MuData, by the end of the name."""
     name = path.name.lower().removesuffix(".gz")
+    if name.endswith(CELLS):
+        return _read_cells(path, groupby=groupby, replicate=replicate)
+    if groupby is not None or replicate is not None:
+        msg = f"Expected --groupby and --replicate only for cells x peaks ({CELLS[0]}); found {path.name!r}. Leave them out."
+        raise ValueError(msg)
     if name.endswith(CONTAINERS):
         return gb.io.read(path)
     if name.endswith(SEQUENCES):
         return gb.io.read_sequences(path)
     if name.endswith(REGIONS):
         return gb.io.read_regions(path)
-    known = ", ".join((*REGIONS, *SEQUENCES, *CONTAINERS))
+    known = ", ".join((*REGIONS, *SEQUENCES, *CELLS, *CONTAINERS))
     msg = f"Expected a name that ends in one of {known} (.gz is fine for text); found {path.name!r}."
     raise ValueError(msg)
+
+
+def _read_cells(path: Path, *, groupby: str | None, replicate: str | None) -> MuData:
+    """Pool cells from the file, without reading the matrix into memory as a whole."""
+    import anndata
+
+    adata = anndata.read_h5ad(path, backed="r")
+    try:
+        return gb.io.from_anndata(adata, groupby=groupby, replicate=replicate)
+    finally:
+        adata.file.close()
 
 
 def _write(mdata: MuData, path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from genebert import _pool
+from genebert import _pool, _pool_kernel
 
 FORMATS = {
     "csr": sparse.csr_matrix,
@@ -76,3 +76,30 @@ def test_half_precision():
     values = sparse.csr_matrix(np.eye(3, dtype=np.float32))
     values.data = values.data.astype(np.float16)
     assert _pool.pool(values, np.zeros(3, int), n_groups=1, keep=np.ones(3, bool)).toarray().tolist() == [[1, 1, 1]]
+
+
+def test_kernels_without_compiler():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 3, (8, 6)).astype(np.float64)
+    values[0, :4] = [np.nan, 0.5, -1, np.inf]
+    csr, csc = sparse.csr_matrix(values), sparse.csc_matrix(values)
+    rows, groups, columns = np.arange(8), rng.integers(-1, 3, 8), np.array([0, 2, 5])
+    some, everything = np.array([True, False, True, True, False, True]), np.zeros(0, dtype=bool)
+    for kernel, matrix, options, shape in (
+        (_pool_kernel.add_rows, csr, (rows, some), 6),
+        (_pool_kernel.add_rows, csr, (rows, everything), 6),
+        (_pool_kernel.add_columns, csc, (groups, columns), (3, 3)),
+    ):
+        sums, plain_sums = np.zeros(shape), np.zeros(shape)
+        faults = kernel(matrix.data, matrix.indices, matrix.indptr, *options, sums)
+        plain = getattr(kernel, "py_func", kernel)
+        with np.errstate(invalid="ignore"):
+            found = plain(matrix.data, matrix.indices, matrix.indptr, *options, plain_sums)
+        assert found.tolist() == faults.tolist()
+        assert np.array_equal(sums, plain_sums)
+    for kernel, arguments in (
+        (_pool_kernel._are_counts, (values[0],)),
+        (_pool_kernel._add, (np.zeros(1), 0, np.nan, np.zeros(3, dtype=np.int64))),
+    ):
+        with np.errstate(invalid="ignore"):
+            assert getattr(kernel, "py_func", kernel)(*arguments) == kernel(*arguments)

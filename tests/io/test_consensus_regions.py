@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import genebert as gb
 from genebert._keys import ACCESSIBILITY, ATAC, CHROM, END, OPEN, START, load_record
-from genebert.io import _bed
+from genebert.io import _bed, _intervals
 
 NARROWPEAK = "{0}\t{1}\t{2}\tp\t1000\t.\t{signal}\t{pvalue}\t-1\t{summit}\n"
 
@@ -308,3 +308,17 @@ def test_no_source():
         gb.io.consensus_regions("peaks.bed")
     with pytest.raises(TypeError, match=r"Expected `sources\['a'\]` to be a path, a DataFrame or a MuData; found int"):
         gb.io.consensus_regions({"a": 3})
+
+
+def test_kernel_without_compiler():
+    """The same intervals are kept, also of unequal width; and what is kept does not overlap."""
+    rng = np.random.default_rng(0)
+    start = np.sort(rng.integers(0, 400, 60))
+    end = start + rng.integers(1, 40, 60)
+    order = rng.permutation(60)
+    kept = _intervals._thin(start, end, order, 40)
+    assert np.array_equal(kept, getattr(_intervals._thin, "py_func", _intervals._thin)(start, end, order, 40))
+    assert (end[kept][:-1] <= start[kept][1:]).all()
+    for place in np.flatnonzero(~kept):
+        better = kept & (np.argsort(order) < np.argsort(order)[place])
+        assert ((start[better] < end[place]) & (end[better] > start[place])).any()

@@ -203,3 +203,16 @@ def test_no_genome_and_no_coordinates(peaks, genome):
         gb.io.matched_negatives(peaks, "hg38.fa")
     with pytest.raises(KeyError, match=CHROM.key):
         gb.io.matched_negatives(gb.io.assemble(sequences=["ACGT"]), genome)
+
+
+def test_kernels_without_compiler():
+    rng = np.random.default_rng(0)
+    codes, start = rng.integers(0, 5, 200).astype(np.uint8), rng.integers(-5, 190, 30)
+    wanted, offered = rng.random(40).round(1), np.sort(rng.random(50).round(1))
+    for kernel, arguments in (
+        (_composition._count, (codes, start, start + 20)),
+        (_matched_negatives._nearest, (wanted, offered, 0.15)),
+        (_matched_negatives._follow, (np.array([2, 1, 1]), 0)),
+    ):
+        plain = getattr(kernel, "py_func", kernel)
+        np.testing.assert_array_equal(np.asarray(plain(*arguments)), np.asarray(kernel(*arguments)))

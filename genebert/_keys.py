@@ -111,14 +111,18 @@ class Slot:
         return mdata if self.modality is None else mdata[self.modality]
 
 
-_IO = ("gb.io.from_anndata", "gb.io.read_regions", "gb.io.assemble")
+_IO = (
+    "gb.io.from_anndata", "gb.io.read_regions", "gb.io.consensus_regions", "gb.io.tile_genome",
+    "gb.io.matched_negatives", "gb.io.assemble",
+)  # fmt: skip
 
 CHROM = Slot(SEQ, "obs", "chrom", "chromosome; missing for bare sequences", "category", "(regions,)", _IO)
 START = Slot(SEQ, "obs", "start", "start, 0-based; missing for bare sequences", "int64", "(regions,)", _IO)
 END = Slot(SEQ, "obs", "end", "end, half-open; missing for bare sequences", "int64", "(regions,)", _IO)
 REGION_SPLIT = Slot(
-    SEQ, "obs", "region_split", "train / val / test", "category", "(regions,)", ("gb.pp.split_regions",)
-)
+    SEQ, "obs", "region_split", "train / val / test", "category", "(regions,)",
+    ("gb.pp.split_regions", "gb.io.from_anndata"),
+)  # fmt: skip
 DNA_CODE = Slot(
     SEQ, "obsm", "dna_code", "bases A C G T N = 0..4, window centred on the region", "uint8",
     "(regions, seq_length)", ("gb.pp.add_sequence", "gb.io.read_sequences"),
@@ -152,7 +156,8 @@ MOTIF = Slot(
 )  # fmt: skip
 ACCESSIBILITY = Slot(
     ATAC, "X", None, "log1p counts per million, or 0/1 where only calls are known; NaN = not measured", "float32",
-    "(regions, cell types)", ("gb.io.from_anndata", "gb.io.assemble", "gb.pp.normalize_accessibility"),
+    "(regions, cell types)",
+    ("gb.io.from_anndata", "gb.io.consensus_regions", "gb.io.assemble", "gb.pp.normalize_accessibility"),
 )  # fmt: skip
 COUNTS = Slot(
     ATAC, "layers", "counts", "pooled raw counts", "float32 CSR", "(regions, cell types)", ("gb.io.from_anndata",)
@@ -185,7 +190,7 @@ CELL_TF_ACTIVITY = "tf_activity"
 """Key in `.obsm` of a cells x peaks AnnData: TF activity per cell, float32 DataFrame (cells, TFs)."""
 LABELS = Slot(
     LABEL, "X", None, "one column per experiment; NaN = not labelled", "float32", "(regions, experiments)",
-    ("gb.io.assemble", "gb.io.read_sequences"),
+    ("gb.io.assemble", "gb.io.read_sequences", "gb.io.matched_negatives"),
 )  # fmt: skip
 LABEL_TASK = Slot(LABEL, "var", "task", "task of each experiment", "category", "(experiments,)", LABELS.filled_by)
 LABEL_TF = Slot(

@@ -172,14 +172,22 @@ def taken(values: Any, rows: np.ndarray, index: pd.Index) -> Any:
     """Return `rows` of a column, table or array, missing where -1; `index` names the rows of a column or table."""
     is_missing = rows < 0
     if isinstance(values, (pd.Series, pd.DataFrame)):
-        # Without a type that can be missing, flags would become objects, which no file holds.
-        values = values.convert_dtypes(convert_string=False, convert_floating=False) if is_missing.any() else values
+        values = _with_missing(values) if is_missing.any() else values
         return values.set_axis(np.arange(len(values))).reindex(rows).set_axis(index)
     found = values[rows]
     if is_missing.any():
         found = found.astype(np.result_type(found.dtype, np.float32))
         found[is_missing] = np.nan
     return found
+
+
+def _with_missing(values: pd.Series | pd.DataFrame) -> pd.Series | pd.DataFrame:
+    """Turn flags and whole numbers into types that can be missing; flags would become objects, which no file holds."""
+    if isinstance(values, pd.DataFrame):
+        return values.apply(_with_missing)
+    if pd.api.types.is_float_dtype(values.dtype):  # convert_dtypes takes floats that happen to be whole for integers
+        return values
+    return values.convert_dtypes(convert_string=False, convert_floating=False)
 
 
 class quiet:

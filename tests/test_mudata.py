@@ -178,3 +178,15 @@ def test_a_copy_shares_nothing(annotated, is_view):
     pd.testing.assert_frame_equal(annotated.obs, whole.obs)
     pd.testing.assert_frame_equal(annotated.var, whole.var)
     assert annotated.uns["deep"] == {"list": [1]}
+
+
+def test_rows_that_are_missing_leave_the_other_values_as_they_are():
+    index = pd.Index(["r1", "r2", "r3"])
+    table = pd.DataFrame({"score": [1.0, 2.0], "count": [1, 2], "flag": [True, False], "name": ["a", "b"]})
+
+    found = _mudata.taken(table, np.array([1, -1, 0]), index)
+
+    assert found.dtypes.astype(str).tolist()[:3] == ["float64", "Int64", "boolean"]
+    assert found["score"].isna().tolist() == [False, True, False]
+    assert found.loc["r3"].tolist() == [1.0, 1, True, "a"]
+    assert found.columns.tolist() == table.columns.tolist()

@@ -12,7 +12,7 @@ from mudata import MuData
 from scipy import sparse
 
 from genebert import _keys
-from genebert._chunks import load, row_chunks
+from genebert._chunks import Progress, load, row_chunks
 from genebert._coordinates import check_anndata, region_names, regions_are_obs
 from genebert._logging import info, warn
 from genebert._validate import check_key, check_literal, check_range, listed
@@ -198,6 +198,7 @@ def _activity(
     totals, background = known
     motifs, design = _motif_moments(scores, used.regions, background), background.design()
     activity = np.full((len(totals), scores.shape[1]), np.nan, dtype=np.float32)
+    progress = Progress("TF activity", len(totals), unit="cells")
     for cells, part in _cells(matrix, used.peaks):
         filled = totals[cells] > 0
         scale = sparse.diags_array((1 / totals[cells][filled]).astype(np.float32))
@@ -207,6 +208,7 @@ def _activity(
             products += shares[:, rows] @ motif_strength(block).astype(np.float32)
         found = deviations(motifs, cell_moments(shares, design), products, score=score)
         activity[np.flatnonzero(filled) + cells.start] = found
+        progress.update(cells.stop - cells.start)
     return activity
 
 

@@ -88,6 +88,7 @@ def writable(mdata: MuData, *, copy: bool) -> MuData:
     if not (copy or mdata.is_view):
         if (store := store_of(mdata)) is not None:
             store.forget()
+            store.check(mdata)
         return mdata
     target = MuData.__new__(MuData) if copy else mdata
     modalities = {name: modality.copy() for name, modality in mdata.mod.items()}

@@ -18,6 +18,8 @@ __all__ = ["Groups", "group_cells", "mean_log_cpm", "pool"]
 
 CHUNK = 5_000  # cells read from a file at once; in 200,000 peaks these are some 200 MB
 BLOCK = 2**16  # values of a dense matrix, and sums, at once: what that allocates stays in the cache
+_KNOWN = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32, np.dtype(np.longdouble): np.float64}
+"""What numba takes instead of types that it has not, or cannot turn into numbers."""
 
 
 class Groups(NamedTuple):
@@ -149,8 +151,8 @@ def _add_sparse(
     matrix: Any, groups: np.ndarray, *, n_groups: int, keep: np.ndarray, what: str
 ) -> tuple[sparse.csr_matrix, int, int]:
     """Sums of each group, and how many values are missing and no whole numbers."""
-    if matrix.dtype == np.float16:  # numba has none
-        matrix = matrix.astype(np.float32)
+    if (known := _KNOWN.get(matrix.dtype)) is not None:
+        matrix = matrix.astype(known)
     if matrix.format == "csc":
         sums, faults = _sums_of_columns(matrix, groups, n_groups=n_groups, keep=keep)
     else:

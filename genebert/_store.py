@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import weakref
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from genebert._chunks import ROWS
@@ -21,6 +23,8 @@ HANDLE = "_genebert_store"
 
 _MATRICES = ("X", "obsm", "layers")
 _TABLES = ("obs", "var")
+_DESCRIPTIONS = ("zarr.json", ".zarray", ".zattrs")
+"""Files that tell the shape of a matrix: of zarr format 3; of 2 if it is dense; if it is sparse."""
 _ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
 
 
@@ -29,15 +33,22 @@ def store_of(mdata: Any) -> Store | None:
     return vars(mdata).get(HANDLE)
 
 
-def empty(mdata: Any, shape: tuple[int, int], dtype: Any) -> np.ndarray | Scratch:
-    """Make a matrix of regions, to fill by ``matrix[rows] = values``: in memory, or on disk where `mdata` lives there."""
-    store = store_of(mdata)
+def empty(mdata: Any, shape: tuple[int, int], dtype: Any, *, copy: bool = False) -> np.ndarray | Scratch:
+    """Make a matrix of regions, to fill by ``matrix[rows] = values``: in memory, or on disk where `mdata` lives there.
+
+    With `copy` it is for a copy of `mdata`, which lives in memory.
+    """
+    store = None if copy else store_of(mdata)
+    if store is not None:
+        store.check(mdata)
     return np.empty(shape, dtype=dtype) if store is None else Scratch(store, shape, dtype)
 
 
-def empty_csr(mdata: Any, n_columns: int) -> ScratchCSR | MemoryCSR:
+def empty_csr(mdata: Any, n_columns: int, *, copy: bool = False) -> ScratchCSR | MemoryCSR:
     """Make a CSR of float32, to fill by ``matrix.append(rows)``; ``matrix.finished()`` is what a slot takes."""
-    store = store_of(mdata)
+    store = None if copy else store_of(mdata)
+    if store is not None:
+        store.check(mdata)
     return MemoryCSR(n_columns) if store is None else ScratchCSR(store, n_columns)
 
 
@@ -59,6 +70,46 @@ class Store:
         self.pending: list[tuple[Any, Any]] = []
         """Slots (`genebert._keys.Slot`) and their new values, until `flush`."""
         self._later: tuple[Any, tuple[str, ...]] | None = None
+        self._inode = self.path.stat().st_ino
+
+    def check(self, mdata: Any) -> None:
+        """Raise where what a verb computes for `mdata` could not be written, or would be written beside other regions.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the store is no longer where it was.
+        PermissionError
+            When it is read-only.
+        ValueError
+            When it has other regions by now, or lacks a modality.
+        """
+        if not self.path.exists():
+            msg = f"Expected the store that was opened, at {self.path}; found nothing. Open it where it is now: gb.io.open."
+            raise FileNotFoundError(msg)
+        if not all(os.access(folder, os.W_OK) for folder in (self.path, self.path.parent)):
+            msg = f"Expected a store that can be written to; {self.path}, or its folder, is read-only. Pass copy=True, or copy the store."
+            raise PermissionError(msg)
+        if absent := [name for name in mdata.mod if f"mod/{name}" not in self.root]:
+            msg = (
+                f"Expected modalities that are in the store; found {absent} in memory only. Write all of it first: "
+                "gb.io.write(mdata, path), then gb.io.open(path)."
+            )
+            raise ValueError(msg)
+        self._check_regions(mdata)
+
+    def _check_regions(self, mdata: Any) -> None:
+        """Names are compared only where another folder has taken the place of the one that was opened."""
+        inode = self.path.stat().st_ino
+        if inode == self._inode:
+            return
+        from anndata.io import read_elem
+
+        table = self.root[f"mod/{next(iter(mdata.mod))}/obs"]
+        if not mdata.obs_names.equals(pd.Index(read_elem(table[table.attrs["_index"]]), dtype=object)):
+            msg = f"Expected the regions of {self.path} as they were opened; it was written anew, with others. Open it again."
+            raise ValueError(msg)
+        self._inode = inode
 
     def lazy(self, place: str) -> Any:
         """Return a matrix as a dask array, or whatever else lies there as it is."""
@@ -70,8 +121,20 @@ class Store:
         if kind in ("csr_matrix", "csc_matrix"):
             n_rows, n_columns = element.attrs["shape"]
             chunks = (min(ROWS, n_rows), n_columns) if kind == "csr_matrix" else None
-            return read_elem_lazy(element, chunks=chunks)
-        return read_elem_lazy(element) if kind == "array" and element.ndim > 1 else read_elem(element)
+            return self._guarded(read_elem_lazy(element, chunks=chunks), place)
+        if kind == "array" and element.ndim > 1:
+            return self._guarded(read_elem_lazy(element), place)
+        return read_elem(element)
+
+    def _guarded(self, matrix: Any, place: str) -> Any:
+        """Zarr takes a file that is gone for a block of zeros, so a store that was moved would read as all A."""
+        import dask.array as da
+
+        folder = self.path / place
+        file = next(file for name in _DESCRIPTIONS if (file := folder / name).exists())
+        return da.map_blocks(
+            _unless_changed, matrix, file=file, content=file.read_bytes(), dtype=matrix.dtype, meta=matrix._meta
+        )
 
     def replace(self, later: Any, *, changed: tuple[str, ...]) -> None:
         """Note the MuData as it will be once the modalities `changed` are new."""
@@ -96,6 +159,14 @@ class Store:
         for slot, value in self.pending:
             slot.assign(mdata, self.lazy(slot.place) if slot.attr in _MATRICES else value)
         self.forget()
+
+
+def _unless_changed(block: Any, *, file: Path, content: bytes) -> Any:
+    """A block that was read, if its matrix is still the one that was opened."""
+    if not file.exists() or file.read_bytes() != content:
+        msg = f"Expected the matrix that was opened, in {file.parent}; it was moved, removed or written anew. Open the store again: gb.io.open."
+        raise FileNotFoundError(msg)
+    return block
 
 
 def _stage_modalities(change: Transaction, mdata: Any, changed: tuple[str, ...]) -> None:

@@ -164,6 +164,7 @@ def scan(
 
     `genebert scan atac.h5ad --groupby cell_type --genome hg38.fa -o atac.h5mu`
     """
+    _check_output(output)
     mdata = _read(regions, groupby=groupby, replicate=replicate)
     if genome is not None:
         options = {} if seq_length is None else {"seq_length": seq_length}
@@ -186,6 +187,11 @@ def pretrain(
 
     Example: `genebert pretrain peaks.h5mu -o my_model`
     """
+    from genebert.model._pretrained import WEIGHTS
+
+    if (output / WEIGHTS).exists():  # hours later it would be refused, and the model lost
+        msg = f"Expected no model in {output}; found one. Choose another folder, or remove it."
+        raise ValueError(msg)
     options = {} if max_epochs is None else {"max_epochs": max_epochs}
     mdata = gb.io.read(data)
     model = gb.tl.pretrain(mdata, preset=preset, accelerator=device, **options)
@@ -218,6 +224,7 @@ def embed(
 
     `genebert embed peaks.h5mu --model my_model --cell-type Monocytes -o embedded.h5mu`
     """
+    _check_output(output)
     mdata = gb.io.read(data)
     gb.tl.embed(mdata, gb.tl.load("mini" if model is None else model, device=device), cell_type=cell_type)
     _write(mdata, output)
@@ -251,6 +258,13 @@ def _read_cells(path: Path, *, groupby: str | None, replicate: str | None) -> Mu
         return gb.io.from_anndata(adata, groupby=groupby, replicate=replicate)
     finally:
         adata.file.close()
+
+
+def _check_output(path: Path) -> None:
+    """Refuse a name that nothing could be written to before anything is computed."""
+    if path.suffix not in CONTAINERS:
+        msg = f"Expected --output to end in {' or '.join(CONTAINERS)}; found {path.name!r}."
+        raise ValueError(msg)
 
 
 def _write(mdata: MuData, path: Path) -> None:

@@ -142,6 +142,20 @@ def test_errors_are_one_line(run, tmp_path, motif_file, name, content, message):
     assert not (tmp_path / "out.h5mu").exists()
 
 
+@pytest.mark.parametrize("command", ["scan", "embed"])
+def test_an_output_that_cannot_be_written_is_refused_first(run, tmp_path, command):
+    result = run(command, tmp_path / "absent.h5mu", "-o", tmp_path / "out.h5ad")
+    assert result.exit_code == 1
+    assert "Expected --output to end in .h5mu or .zarr; found 'out.h5ad'" in result.stderr
+
+
+def test_pretrain_refuses_the_folder_of_a_model_first(run, tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    result = run("pretrain", tmp_path / "absent.h5mu", "-o", tmp_path)
+    assert result.exit_code == 1
+    assert "Expected no model in" in result.stderr
+
+
 @pytest.mark.slow
 def test_pretrain_then_embed(run, toy_file, tmp_path, motif_file):
     scanned, model, out = tmp_path / "scanned.h5mu", tmp_path / "model", tmp_path / "out.h5mu"

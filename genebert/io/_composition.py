@@ -38,7 +38,7 @@ def composition(codes: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[
     """
     n_gc, n_known = _count(codes, np.asarray(start, dtype=np.int64), np.asarray(end, dtype=np.int64))
     with np.errstate(invalid="ignore"):
-        return n_gc / n_known, 1 - n_known / (end - start)
+        return n_gc / n_known, (end - start - n_known) / (end - start)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -25,6 +25,7 @@ from genebert.io._spelling import one_spelling
 
 __all__ = ["consensus_regions"]
 
+RANK = "rank"  # column with scores that can be compared
 SUFFIXES = (".gz", ".bgz", ".bed", ".narrowpeak", ".broadpeak", "_peaks", "_summits")
 
 
@@ -100,11 +101,11 @@ def consensus_regions(
     chr1:900-950  1.0  0.0
     """
     _check_options(width=width, merge_gap=merge_gap, min_sources=min_sources, n_sources=len(sources))
-    peaks = one_spelling(_read(sources))
+    peaks = _comparable(one_spelling(_read(sources)), score_per_million=score_per_million)
     n_peaks = sum(map(len, peaks.values()))
     if chromosomes is not None:
         peaks = _on_chromosomes(peaks, chromosomes)
-    table = _candidates(peaks, width=width, score_per_million=score_per_million)
+    table = _candidates(peaks, width=width)
     if genome is not None:
         table = _inside(table, genome, width=width)
     table, is_member = _regions(table, peaks, width=width, merge_gap=merge_gap, blacklist=blacklist)
@@ -162,24 +163,34 @@ def _name(source: Source, place: int) -> str:
 
 
 def _on_chromosomes(peaks: dict[str, pd.DataFrame], chromosomes: Sequence[str]) -> dict[str, pd.DataFrame]:
+    if isinstance(chromosomes, str):  # its letters and digits would be taken for chromosomes
+        msg = f"Expected `chromosomes` to be a list; found {chromosomes!r}. Write [{chromosomes!r}]."
+        raise ValueError(msg)
     known = {chrom for table in peaks.values() for chrom in table[CHROM.key].unique()}
-    wanted = {found for found in match_names(map(str, chromosomes), sorted(known)).values() if found is not None}
+    matches = match_names(map(str, chromosomes), sorted(known))
+    wanted = {found for found in matches.values() if found is not None}
     if not wanted:
         msg = f"Expected `chromosomes` with peaks, such as {listed(sorted(known))}; found {listed(chromosomes)}."
         raise ValueError(msg)
     kept = {name: table[table[CHROM.key].isin(wanted)] for name, table in peaks.items()}
     n_removed = sum(len(peaks[name]) - len(table) for name, table in kept.items())
     info(f"{n_removed} peaks left out, on {len(known - wanted)} other chromosomes")
+    if absent := [chrom for chrom, found in matches.items() if found is None]:
+        info(f"no peaks on {listed(absent)} of `chromosomes`")
     return kept
 
 
-def _candidates(peaks: dict[str, pd.DataFrame], *, width: int | None, score_per_million: bool) -> pd.DataFrame:
+def _comparable(peaks: dict[str, pd.DataFrame], *, score_per_million: bool) -> dict[str, pd.DataFrame]:
+    """Scores by the sum over the whole source, so that a chromosome gets the same regions alone and among others."""
+    if not score_per_million:
+        return peaks
+    return {name: table.assign(**{RANK: _per_million(table[SCORE].to_numpy())}) for name, table in peaks.items()}
+
+
+def _candidates(peaks: dict[str, pd.DataFrame], *, width: int | None) -> pd.DataFrame:
     """Peaks of all sources, or the windows around them, with scores that can be compared."""
     table = pd.concat(peaks.values(), ignore_index=True)
-    if score_per_million:
-        table[SCORE] = np.concatenate([_per_million(table[SCORE].to_numpy()) for table in peaks.values()])
-    else:
-        table[SCORE] = table[SCORE].fillna(0)
+    table[SCORE] = table.pop(RANK) if RANK in table else table[SCORE].fillna(0)
     if width is None:
         return table
     if unscored := [name for name, peak in peaks.items() if not peak[SCORE].notna().all()]:

@@ -16,6 +16,7 @@ from mudata import MuData
 from genebert import _mudata
 from genebert._chunks import row_chunks
 from genebert._keys import START
+from genebert._logging import warn
 from genebert._store import HANDLE, Store
 from genebert._transaction import recover
 from genebert._validate import check_literal
@@ -34,8 +35,9 @@ def open(path: str | os.PathLike[str]) -> MuData:
     by chunk and whole or not at all: a run that is killed leaves the store as it was before the verb. What you write to
     the MuData yourself, or scanpy does, stays in memory until :func:`genebert.io.write`.
 
-    One process at a time may write. A subset or a copy is an ordinary MuData, whose results stay in memory, and
-    :func:`genebert.io.to_memory` reads one.
+    One process at a time may write. A subset or a copy is an ordinary MuData, whose results stay in memory, but it goes on
+    reading the store: where a verb later replaces a matrix there, it changes in them, or is refused.
+    :func:`genebert.io.to_memory` makes one that depends on no store.
 
     Parameters
     ----------
@@ -61,8 +63,8 @@ def open(path: str | os.PathLike[str]) -> MuData:
     """
     path = Path(path)
     check_literal(path.suffix, (SUFFIX,), name="path (its suffix)")
-    check_exists(path)
     recover(path.resolve())
+    check_exists(path)
     store = Store(path)
     groups = store.root.get("mod", {})
     names = groups.attrs.get("mod-order", list(groups)) if groups else []
@@ -71,6 +73,8 @@ def open(path: str | os.PathLike[str]) -> MuData:
     mdata = _mudata.build({name: _modality(store, f"mod/{name}", index) for name in names})
     mdata.obs = _table(store.root["obs"], index)
     mdata.obsm.update({key: value for key, value in _mapping(store, "obsm").items() if key not in names})
+    mdata.obsp.update(_mapping(store, "obsp"))
+    _add_variables(mdata, store)
     mdata.uns = store.lazy("uns") if "uns" in store.root else {}
     vars(mdata)[HANDLE] = store
     return mdata
@@ -83,6 +87,17 @@ def _modality(store: Store, place: str, index: pd.Index) -> AnnData:
     tables = {attr: store.lazy(f"{place}/{attr}") for attr in ("var", "varm", "varp", "uns") if attr in group}
     X = store.lazy(f"{place}/X") if "X" in group else None
     return AnnData(X=X, obs=obs, **matrices, **tables)
+
+
+def _add_variables(mdata: MuData, store: Store) -> None:
+    """Columns of `mdata.var`, and what else is known of variables beside their modalities."""
+    table = store.lazy("var") if "var" in store.root else mdata.var
+    if not table.index.equals(mdata.var_names):
+        warn("What the store holds of variables beside the modalities belongs to other variables; left out. Write it anew.")
+        return
+    mdata.var = table
+    mdata.varm.update({key: values for key, values in _mapping(store, "varm").items() if key not in mdata.mod})
+    mdata.varp.update(_mapping(store, "varp"))
 
 
 def _mapping(store: Store, place: str) -> dict[str, Any]:

@@ -44,9 +44,9 @@ def read(path: str | os.PathLike[str]) -> MuData:
     """
     path = Path(path)
     check_literal(path.suffix, SUFFIXES, name="path (its suffix)")
-    check_exists(path)
     if path.suffix == ".zarr":
         recover(path.resolve())
+    check_exists(path)
     with _mudata.quiet():
         mdata = (mudata.read_h5mu if path.suffix == ".h5mu" else mudata.read_zarr)(path)
     check_content(mdata.mod, mdata.uns, path=path)

@@ -33,7 +33,8 @@ def to_memory(mdata: MuData) -> MuData:
     mdata = _mudata.writable(mdata, copy=True)
     for name, modality in mdata.mod.items():
         mdata.mod[name] = modality.to_memory()
-    for key, value in mdata.obsm.items():
-        if hasattr(value, "compute"):
-            mdata.obsm[key] = value.compute()
+    for matrices in (mdata.obsm, mdata.obsp, mdata.varm, mdata.varp):
+        for key, value in matrices.items():
+            if hasattr(value, "compute"):
+                matrices[key] = value.compute()
     return mdata

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from mudata import MuData
 
 from genebert import _mudata
 from genebert._keys import SCHEMA_KEY, SCHEMA_VERSION, UNS
-from genebert._transaction import chunks_of
+from genebert._transaction import MOVES, WHOLE, chunks_of, decide, folder_beside, recover
 from genebert._validate import check_literal
 
 __all__ = ["SUFFIXES", "write"]
 
 SUFFIXES = (".h5mu", ".zarr")
+OLD = "old"
 
 
 def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
@@ -57,14 +57,16 @@ def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
     check_literal(path.suffix, SUFFIXES, name="path (its suffix)")
     stamped = _stamped(mdata)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    recover(path.resolve())  # what an earlier run left would later be put over what is written now
+    staging = folder_beside(path)
     try:
         written = staging / path.name
         with _mudata.quiet():
             stamped.write_h5mu(written) if path.suffix == ".h5mu" else _write_zarr(stamped, written)
         _swap(written, path, staging)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if path.exists() or not (staging / OLD).exists():  # else the old folder could not go back, and is all there is
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _stamped(mdata: MuData) -> MuData:
@@ -99,14 +101,20 @@ def _matrices(mdata: MuData) -> Iterator[tuple[str, Any]]:
 
 
 def _swap(written: Path, path: Path, staging: Path) -> None:
-    """Put `written` in the place of `path`. A folder cannot be replaced in one step, so the old one steps aside."""
+    """Put `written` in the place of `path`. A folder cannot be replaced in one step, so the old one steps aside.
+
+    A run that is killed between the two steps is finished by `recover`.
+    """
     if not path.is_dir():
         os.replace(written, path)
         return
-    aside = staging / "old"
-    os.replace(path, aside)
+    aside = staging / OLD
+    decide(staging, {WHOLE: written.name})
     try:
+        os.replace(path, aside)
         os.replace(written, path)
     except OSError:
-        os.replace(aside, path)
+        (staging / MOVES).unlink(missing_ok=True)
+        if aside.exists():
+            os.replace(aside, path)
         raise

@@ -121,7 +121,7 @@ def add_sequence(
         if not mask.all() and not copy:
             _mudata.check_in_memory(mdata, n_removed=int((~mask).sum()))
         kept = windows.subset(mask[in_genome])
-        codes = _store.empty(mdata, (mask.sum(), seq_length), np.uint8)
+        codes = _store.empty(mdata, (mask.sum(), seq_length), np.uint8, copy=copy)
         before = _keys.DNA_CODE.get(mdata) if _keys.TF_SCORE.has(mdata) and _keys.DNA_CODE.has(mdata) else None
         gc, n_unknown, is_new = _read(kept, genome, codes, before=before, kept=np.flatnonzero(mask))
     _check_known(n_unknown, len(gc))

@@ -63,7 +63,7 @@ def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = Fals
     if threshold is None:
         _check_log1p(survey, cell_types)
     thresholds = _default_thresholds(survey) if threshold is None else threshold
-    calls, n_open = _store.empty_csr(mdata, len(cell_types)), 0
+    calls, n_open = _store.empty_csr(mdata, len(cell_types), copy=copy), 0
     for rows in row_chunks(mdata.n_obs):
         with np.errstate(invalid="ignore"):
             part = sparse.csr_matrix((load_dense(accessibility, rows) >= thresholds).astype(np.float32))

@@ -59,7 +59,7 @@ def normalize_accessibility(mdata: MuData, *, target_sum: float = 1e6, copy: boo
     if len(empty):
         warn(f"{len(empty)} cell type(s) have no count at all and stay 0: {listed(empty)}.")
 
-    log_cpm = _store.empty(mdata, counts.shape, np.float32)
+    log_cpm = _store.empty(mdata, counts.shape, np.float32, copy=copy)
     before = _keys.ACCESSIBILITY.get(mdata) if _keys.OPEN.has(mdata) and _keys.ACCESSIBILITY.has(mdata) else None
     is_stale = False
     for rows in row_chunks(mdata.n_obs):

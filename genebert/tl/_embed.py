@@ -90,7 +90,7 @@ def embed(
     home = model.device
     model.to_device(home if device == "auto" else device)
     try:
-        out = _store.empty(mdata, (mdata.n_obs, model.module.config.n_latent), np.float32)
+        out = _store.empty(mdata, (mdata.n_obs, model.module.config.n_latent), np.float32, copy=copy)
         model.get_latent_representation(mdata, **params, out=out)
     finally:
         model.to_device(home)

@@ -177,6 +177,16 @@ def test_chromosomes(log):
     assert "1 peaks left out, on 1 other chromosomes" in log.text
     with pytest.raises(ValueError, match=r"`chromosomes` with peaks, such as chr1.*found chrZ"):
         gb.io.consensus_regions([source], chromosomes=["chrZ"])
+    assert "no peaks on Y of `chromosomes`" in log.text
+    with pytest.raises(ValueError, match=r"to be a list; found 'chr12'. Write \['chr12'\]"):
+        gb.io.consensus_regions([source], chromosomes="chr12")
+
+
+def test_a_chromosome_alone_has_the_regions_that_it_has_among_others():
+    deep = peaks(("chr1", 80, 120, 100), ("chr2", 80, 120, 900))
+    shallow = peaks(("chr1", 100, 140, 60), ("chr2", 500, 540, 40))
+    mdata = gb.io.consensus_regions([deep, shallow], width=60, chromosomes=["chr1"])
+    assert list(mdata.obs_names) == ["chr1:90-150"]
 
 
 def test_ends_of_chromosomes(genome, log):

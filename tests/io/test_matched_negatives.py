@@ -187,6 +187,12 @@ def test_composition_outside_of_the_chromosome_is_unknown():
     gc, unknown = _composition.composition(codes, np.array([-1, 0, 3]), np.array([2, 4, 5]))
     np.testing.assert_allclose(gc, [1 / 2, 2 / 3, np.nan])
     np.testing.assert_allclose(unknown, [1 / 3, 1 / 4, 1])
+    _, (unknown,) = composition_of(np.array([4, 4, 4, *[0] * 7], dtype=np.uint8))
+    assert unknown <= 0.3  # 1 - 0.7 is more
+
+
+def composition_of(codes):
+    return _composition.composition(codes, np.array([0]), np.array([len(codes)]))
 
 
 @pytest.mark.parametrize(

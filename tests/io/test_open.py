@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,7 +19,7 @@ from mudata import MuData
 from scipy import sparse
 
 import genebert as gb
-from genebert import _keys, _store
+from genebert import _keys, _store, _transaction
 from genebert._transaction import MOVES, Transaction
 
 GENOME_LENGTH = 230_000
@@ -194,10 +196,17 @@ def test_what_is_no_store_is_refused(content, message, tmp_path, toy):
         gb.io.open(tmp_path / "file.h5mu")
 
 
-def test_consolidated_metadata_does_not_hide_results(path):
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_consolidated_metadata_does_not_hide_results(path, toy, zarr_format):
+    import anndata
+
+    with anndata.settings.override(zarr_write_format=zarr_format):
+        gb.io.write(toy, path)
     zarr.consolidate_metadata(str(path))
-    gb.pp.split_regions(gb.io.open(path), **SPLIT)
-    assert is_split(gb.io.read(path))
+    mdata = gb.io.open(path)
+    gb.pp.split_regions(mdata, **SPLIT)
+    gb.pp.scan_motifs(mdata, score="count")
+    assert_same(gb.io.read(path), mdata)
 
 
 KILLED = """
@@ -270,3 +279,114 @@ def test_a_move_that_fails_can_be_repeated(path, monkeypatch):
         gb.pp.split_regions(mdata)
     (folder,) = [entry for entry in path.parent.iterdir() if entry != path]
     assert json.loads((folder / MOVES).read_text())
+    monkeypatch.undo()
+    before = gb.io.open(path)  # repeats them, in the process that failed, too
+    assert [entry.name for entry in path.parent.iterdir()] == ["toy.zarr"]
+    assert "split_regions" in before.uns[_keys.UNS]
+
+
+def test_what_failed_is_not_put_over_a_later_verb(path, monkeypatch):
+    mdata = gb.io.open(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("genebert._transaction._make_moves", lambda *folders: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            gb.pp.split_regions(mdata, val=["chr6"], test=["chr2"])
+    gb.pp.split_regions(mdata, **SPLIT)
+    assert is_split(gb.io.open(path))
+    assert [entry.name for entry in path.parent.iterdir()] == ["toy.zarr"]
+
+
+def decided(path, *, host=None, pid=None) -> None:
+    """Leave what a process leaves that is killed before its first move."""
+    folder = path.parent / f".{path.name}.{host or socket.gethostname()}-{pid or os.getpid()}-abcdefgh"
+    folder.mkdir()
+    zarr.open_group(folder / "new", mode="w", zarr_format=2).create_array("0", shape=(2,), dtype="int8")
+    (folder / MOVES).write_text(json.dumps({"uns/late": "new/0"}))
+
+
+@pytest.mark.parametrize(("host", "pid"), [("another-host", 17), (None, 1), (None, None)])
+def test_moves_of_another_machine_or_with_a_number_that_is_in_use_are_finished(path, host, pid, monkeypatch):
+    monkeypatch.setattr(_transaction, "PATIENCE", 0.1)
+    decided(path, host=host, pid=pid)
+    assert "late" in gb.io.open(path).uns
+    assert [entry.name for entry in path.parent.iterdir()] == ["toy.zarr"]
+
+
+def test_names_with_brackets(toy, tmp_path):
+    path = tmp_path / "toy[1].zarr"
+    gb.io.write(toy, path)
+    decided(path)
+    assert "late" in gb.io.open(path).uns
+
+
+def test_moves_of_an_earlier_store_are_not_made_in_a_new_one(path, toy):
+    shutil.rmtree(path)
+    decided(path)
+    gb.io.write(toy, path)
+    assert "late" not in gb.io.open(path).uns
+
+
+@pytest.mark.parametrize("verb", ["add_sequence", "normalize_accessibility", "binarize", "embed"])
+def test_verbs_that_compute_first_return_a_copy_in_memory(verb, path, genome):
+    mdata = gb.io.open(path)
+    options = {"add_sequence": (genome,), "embed": (tiny(mdata),)}.get(verb, ())
+    copied = getattr(gb.tl if verb == "embed" else gb.pp, verb)(mdata, *options, copy=True)
+    assert _store.store_of(copied) is None
+    assert verb in copied.uns[_keys.UNS]
+    assert_same(gb.io.open(path), mdata)
+    assert [entry.name for entry in path.parent.iterdir() if "genome" not in entry.name] == ["toy.zarr"]
+
+
+def test_what_is_known_beside_the_modalities_stays(path, toy):
+    toy.obsp["connectivities"] = sparse.identity(toy.n_obs, format="csr")
+    toy.var["note"] = np.arange(toy.n_vars)
+    toy.varm["pca"] = np.ones((toy.n_vars, 2))
+    gb.io.write(toy, path)
+    mdata = gb.io.open(path)
+    assert sparse.issparse(gb.io.to_memory(mdata).obsp["connectivities"])
+    gb.pp.scan_motifs(mdata)
+    for found in (mdata, gb.io.open(path), gb.io.read(path)):
+        assert found.var["note"].dropna().tolist() == toy.var["note"].tolist()
+        assert found.varm["pca"].shape == (toy.n_vars, 2)
+    gb.io.write(gb.io.open(path), path)
+    assert gb.io.read(path).obsp["connectivities"].nnz == toy.n_obs
+
+
+def test_a_store_that_moved_does_not_read_as_zeros(path):
+    mdata = gb.io.open(path)
+    path.rename(path.with_name("moved.zarr"))
+    for slot in (_keys.DNA_CODE, _keys.COUNTS):
+        with pytest.raises(FileNotFoundError, match=r"moved, removed or written anew\. Open the store again"):
+            slot.get(mdata).compute()
+    with pytest.raises(FileNotFoundError, match="Open it where it is now"):
+        gb.pp.split_regions(mdata)
+
+
+def test_a_store_with_other_regions_by_now_is_left_alone(path, toy):
+    mdata = gb.io.open(path)
+    gb.io.write(mdata, path)
+    gb.pp.split_regions(mdata, **SPLIT)  # the same regions
+    gb.io.write(mdata[::-1], path)
+    with pytest.raises(ValueError, match=r"written anew, with others\. Open it again"):
+        gb.pp.split_regions(mdata)
+    assert_same(gb.io.open(path), gb.io.read(path))
+
+
+def test_a_modality_that_is_in_memory_only(path, toy):
+    from genebert import _mudata
+
+    gb.io.write(_mudata.build({"seq": toy["seq"].copy()}), path)
+    mdata = gb.io.open(path)
+    mdata.mod["atac"] = toy["atac"].copy()
+    for verb in (gb.pp.scan_motifs, gb.pp.normalize_accessibility):
+        with pytest.raises(ValueError, match=r"found \['atac'\] in memory only. Write all of it first"):
+            verb(mdata)
+    assert list(gb.io.open(path).mod) == ["seq"]
+
+
+def test_a_read_only_store_is_refused_before_work(path, monkeypatch):
+    mdata = gb.io.open(path)
+    monkeypatch.setattr("genebert._store.os.access", lambda folder, mode: False)
+    with pytest.raises(PermissionError, match=r"read-only\. Pass copy=True"):
+        gb.pp.scan_motifs(mdata)
+    assert list(path.parent.iterdir()) == [path]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +132,52 @@ def test_the_old_folder_comes_back_when_the_swap_fails(tmp_path, monkeypatch):
         patch.setattr(os, "replace", fail)
         with pytest.raises(OSError, match="disk full"):
             gb.io.write(make(), path)
+    assert_same(gb.io.read(path))
+
+
+KILLED = """
+    import os, signal, sys
+    import genebert as gb
+    mdata, replace, count = gb.io.assemble(sequences=["ACGT"]), os.replace, 0
+    def killing(source, target):
+        global count
+        if sys.argv[1] in (str(source), str(target)):
+            count += 1
+            if count == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+    os.replace = killing
+    gb.io.write(mdata, sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+@pytest.mark.parametrize("reader", [gb.io.read, gb.io.open])
+def test_a_kill_while_folders_are_swapped(tmp_path, moment, reader):
+    path = tmp_path / "a.zarr"
+    gb.io.write(make(), path)
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(path), str(moment)], check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert reader(path).n_obs == 1  # it was decided
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_the_old_folder_is_not_removed_where_it_cannot_come_back(tmp_path, monkeypatch):
+    path = tmp_path / "a.zarr"
+    gb.io.write(make(), path)
+    replace = os.replace
+
+    def fail(source, target):
+        if str(target) == str(path):
+            raise OSError("no right to")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="no right to"):
+            gb.io.write(make(), path)
+    (staging,) = tmp_path.iterdir()
+    (staging / "old").rename(path)
     assert_same(gb.io.read(path))
 
 

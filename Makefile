@@ -39,7 +39,7 @@ tutorials: $(VENV)/.doc ## Execute every notebook from top to bottom
 	$(BIN)/jupyter-execute --timeout=$(NOTEBOOK_TIMEOUT) tutorials/*.ipynb
 
 bench: $(VENV)/.bench ## Measure on the data in DATA and write docs/benchmarks.md
-	set -e; for script in tests/benchmarks/[a-z]*.py; do $(BIN)/python $$script --data $(DATA); done
+	set -e; for script in tests/benchmarks/[a-z]*.py; do $(BIN)/python $$script --data $(DATA) --report docs/benchmarks.md; done
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist demo_output docs/_build docs/generated docs/tutorials/*.ipynb

@@ -12,6 +12,7 @@ __all__ = [
     "check_cell_type",
     "check_columns",
     "check_key",
+    "check_layer",
     "check_literal",
     "check_range",
     "listed",
@@ -53,6 +54,14 @@ def check_columns(columns: Iterable[str], required: Sequence[str], *, what: str)
     missing = [column for column in required if column not in columns]
     if missing:
         msg = f"Expected {what} with column(s) {listed(required, most=20)}; {listed(missing)} missing. Found: {listed(columns, most=20)}."
+        raise ValueError(msg)
+
+
+def check_layer(layer: str | None, layers: Iterable[str]) -> None:
+    """Raise unless `layer` is None, for ``X``, or one of `layers`."""
+    layers = list(layers)
+    if layer is not None and layer not in layers:
+        msg = f"Expected `layer` to be one of {listed(layers, most=20) or 'none'} (None = X); found {layer!r}."
         raise ValueError(msg)
 
 

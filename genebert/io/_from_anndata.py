@@ -15,7 +15,7 @@ from genebert._coordinates import check_anndata, peak_mask, regions_are_obs, reg
 from genebert._keys import ACCESSIBILITY, COUNTS, N_CELLS, N_REPLICATES, REGION_SPLIT, START, record
 from genebert._logging import info, warn
 from genebert._pool import group_cells, mean_log_cpm, pool
-from genebert._validate import listed
+from genebert._validate import check_layer, listed
 from genebert.io._modalities import accessibility_modality, seq_modality, unique_index
 
 __all__ = ["from_anndata"]
@@ -124,9 +124,7 @@ def _oriented(adata: AnnData, *, groupby: str | None, layer: str | None) -> tupl
         columns = [*adata.obs.columns, *adata.var.columns]
         msg = f"Expected `groupby` to name a column of cells; found {groupby!r}. Columns: {listed(columns, most=20)}."
         raise ValueError(msg)
-    if layer is not None and layer not in adata.layers:
-        msg = f"Expected `layer` to be one of {listed(adata.layers, most=20)} (None = X); found {layer!r}."
-        raise ValueError(msg)
+    check_layer(layer, adata.layers)
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
         msg = f"Expected values in X; found none. Name a layer: {listed(adata.layers, most=20)}."

@@ -13,10 +13,9 @@ from genebert import _keys, _mudata, _store
 from genebert._chunks import load_dense, row_chunks
 from genebert._logging import info
 from genebert._validate import check_range, listed
+from genebert.pp._shares import MAX_LOG1P
 
 __all__ = ["binarize"]
-
-MAX_LOG1P = 30.0  # log1p of counts per million ends at 13.8; e**30 is more than anybody counts
 
 
 def binarize(mdata: MuData, *, threshold: float | None = None, copy: bool = False) -> MuData | None:

@@ -15,9 +15,18 @@ from genebert import _keys
 from genebert._chunks import Progress, load, row_chunks
 from genebert._coordinates import check_anndata, region_names, regions_are_obs
 from genebert._logging import info, warn
-from genebert._validate import check_key, check_literal, check_range, listed
+from genebert._validate import check_key, check_layer, check_literal, check_range, listed
 from genebert.pp._comparable import Split, comparable_regions, motif_scores, motif_strength
-from genebert.pp._deviations import Background, Moments, Score, cell_moments, deviations, match_background, moments
+from genebert.pp._deviations import (
+    N_TERMS,
+    Background,
+    Moments,
+    Score,
+    cell_moments,
+    deviations,
+    match_background,
+    moments,
+)
 
 __all__ = ["cell_tf_activity"]
 
@@ -76,11 +85,12 @@ def cell_tf_activity(
     Raises
     ------
     KeyError
-        When motif scores, GC, the split or the layer are missing.
+        When motif scores, GC or the split are missing.
     TypeError
         When `adata` is no AnnData.
     ValueError
-        When regions are its observations, no peak is a region, or an accessibility is negative, infinite or NaN.
+        When regions are its observations, there is no such layer, no peak is a region, or an accessibility is negative,
+        infinite or NaN.
 
     Examples
     --------
@@ -130,9 +140,7 @@ class _Used(NamedTuple):
 
 def _accessibility(adata: AnnData, layer: str | None) -> Any:
     check_anndata(adata)
-    if layer is not None and layer not in adata.layers:
-        msg = f"Expected `layer` to be one of {listed(adata.layers, most=20)} (None = X); found {layer!r}."
-        raise KeyError(msg)
+    check_layer(layer, adata.layers)
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None or 0 in adata.shape:
         found = "none" if matrix is None else f"{adata.n_obs} x {adata.n_vars}"
@@ -197,6 +205,8 @@ def _activity(
     """Pass over the regions for the motifs, and over cells and regions for both. float32 ``(cells, TFs)``."""
     totals, background = known
     motifs, design = _motif_moments(scores, used.regions, background), background.design()
+    # Less their mean, products are small: in 32 bits, they are what is left of large sums where there are many fragments.
+    mean = motifs.total[::N_TERMS].sum(axis=0) / len(used.regions)
     activity = np.full((len(totals), scores.shape[1]), np.nan, dtype=np.float32)
     progress = Progress("TF activity", len(totals), unit="cells")
     for cells, part in _cells(matrix, used.peaks):
@@ -205,8 +215,12 @@ def _activity(
         shares = (scale @ part[filled].astype(np.float32, copy=False)).tocsc()
         products = np.zeros((shares.shape[0], scores.shape[1]))
         for rows, block in _blocks(scores, used.regions):
-            products += shares[:, rows] @ motif_strength(block).astype(np.float32)
-        found = deviations(motifs, cell_moments(shares, design), products, score=score)
+            strength = motif_strength(block)
+            strength -= mean
+            products += shares[:, rows] @ strength.astype(np.float32)
+        of_cells = cell_moments(shares, design)
+        products += np.outer(of_cells.total[::N_TERMS].sum(axis=0), mean)  # SciPy would sum shares in 32 bits
+        found = deviations(motifs, of_cells, products, score=score)
         activity[np.flatnonzero(filled) + cells.start] = found
         progress.update(cells.stop - cells.start)
     return activity

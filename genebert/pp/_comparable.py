@@ -50,8 +50,8 @@ def motif_strength(scores: np.ndarray | sparse.spmatrix) -> np.ndarray:
     """
     dense = scores.toarray() if sparse.issparse(scores) else np.asarray(scores)
     strength = np.maximum(dense, 0, dtype=np.float64)
-    if not np.isfinite(strength).all():
-        n_bad = int((~np.isfinite(strength)).sum())
+    if not np.isfinite(dense).all():  # of `strength` only half of the infinite ones would be seen
+        n_bad = int((~np.isfinite(dense)).sum())
         msg = f"Expected motif scores that are numbers; {n_bad} are NaN or infinite. Run gb.pp.scan_motifs again."
         raise ValueError(msg)
     return strength

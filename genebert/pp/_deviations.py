@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 __all__ = [
+    "N_TERMS",
     "Background",
     "Moments",
     "Score",

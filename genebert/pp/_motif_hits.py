@@ -65,7 +65,8 @@ def motif_hits(
     - ``start``, ``end``: int64, 0-based and half-open, on the forward strand whichever strand matches: on the chromosome, or
       in the sequence for regions without coordinates.
     - ``strand``: category, ``+`` or ``-``.
-    - ``tf``, ``motif_id``: category; ``tf`` is the name that the column has in ``mdata["tf"]``.
+    - ``tf``, ``motif_id``: category; ``tf`` is the name that a scan for the same motifs gives the column in ``mdata["tf"]``.
+      With other motifs a TF that has several is told apart by ``motif_id``.
     - ``score``: float32, log-odds in bits, counted in steps of 1/1024 bit.
     - ``pvalue``: float64, probability that a random window scores at least as high.
 

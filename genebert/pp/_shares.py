@@ -10,9 +10,10 @@ from genebert import _keys
 from genebert._chunks import load_dense, row_chunks
 from genebert._validate import check_amounts
 
-__all__ = ["Shares", "survey"]
+__all__ = ["MAX_LOG1P", "Shares", "survey"]
 
-MAX_LOG1P = 30.0  # log1p of counts per million ends at 13.8; e**30 is more than anybody counts
+MAX_LOG1P = 30.0
+"""Higher values are no log1p: that of counts per million ends at 13.8; e**30 is more than anybody counts."""
 
 
 class Shares(NamedTuple):

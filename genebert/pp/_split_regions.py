@@ -84,7 +84,6 @@ def split_regions(
     {'train': 420, 'test': 120, 'val': 60}
     """
     generator = np.random.default_rng(rng)
-    generator = np.random.default_rng(rng)
     check_literal(by, By, name="by")
     wanted = {TEST: test, VAL: val}
     _check_wanted(wanted, by=by)
@@ -96,6 +95,8 @@ def split_regions(
     _check_split(split, wanted, chroms=_chromosomes(mdata), by=by)
     found = _describe(groups, split) if by == "similarity" else {}
     info(f"Regions: {_sizes(split)}.")
+    if _keys.IN_TF_ACTIVITY.has(mdata):
+        _check_activity(split, np.asarray(_keys.IN_TF_ACTIVITY.get(mdata), dtype=bool))
 
     mdata = _mudata.writable(mdata, copy=copy)
     _keys.REGION_SPLIT.set(mdata, pd.Categorical(split, categories=SPLITS))
@@ -233,6 +234,16 @@ def _describe(groups: np.ndarray, split: np.ndarray) -> dict[str, int]:
             stacklevel=4,
         )
     return {"n_groups": len(sizes), "largest_group": int(sizes.max())}
+
+
+def _check_activity(split: np.ndarray, is_used: np.ndarray) -> None:
+    """Warn where TF activity knows regions that are set aside now: as an input it would leak what they look like."""
+    n_leaked = int((is_used & (split != TRAIN)).sum())
+    if n_leaked:
+        warn(
+            f"{n_leaked} regions of val and test had a part in {_keys.TF_ACTIVITY.path}. Run gb.pp.tf_activity again.",
+            stacklevel=4,
+        )
 
 
 def _sizes(split: np.ndarray) -> str:

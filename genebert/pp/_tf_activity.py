@@ -11,7 +11,7 @@ from mudata import MuData
 from genebert import _keys, _mudata
 from genebert._chunks import Progress, load, row_chunks
 from genebert._logging import info, warn
-from genebert._validate import check_literal, check_range, listed
+from genebert._validate import check_layer, check_literal, check_range, listed
 from genebert.pp._comparable import Split, comparable_regions, motif_scores, motif_strength
 from genebert.pp._deviations import Background, Score, Sums, match_background
 from genebert.pp._shares import Shares, survey
@@ -122,13 +122,9 @@ def tf_activity(
 
 def _accessibility(mdata: MuData, layer: str | None) -> Any:
     matrix = _keys.ACCESSIBILITY.get(mdata)
-    if layer is None:
-        return matrix
     layers = mdata[_keys.ATAC].layers
-    if layer not in layers:
-        msg = f"Expected `layer` to be one of {listed(layers, most=20)} (None = X); found {layer!r}."
-        raise ValueError(msg)
-    return layers[layer]
+    check_layer(layer, layers)
+    return matrix if layer is None else layers[layer]
 
 
 def _activity(

@@ -15,7 +15,7 @@ from genebert import _keys, _mudata
 from genebert._coordinates import FEATURE_COLUMN, check_anndata
 from genebert._logging import info
 from genebert._pool import group_cells, mean_log_cpm, pool
-from genebert._validate import listed
+from genebert._validate import check_layer, listed
 from genebert.pp._comparable import motif_scores
 
 __all__ = ["tf_expression"]
@@ -115,9 +115,7 @@ def tf_expression(
 
 
 def _counts(rna: AnnData, layer: str | None) -> Any:
-    if layer is not None and layer not in rna.layers:
-        msg = f"Expected `layer` to be one of {listed(rna.layers, most=20)} (None = X); found {layer!r}."
-        raise ValueError(msg)
+    check_layer(layer, rna.layers)
     matrix = rna.X if layer is None else rna.layers[layer]
     if matrix is None or 0 in rna.shape:
         found = "none" if matrix is None else f"{rna.n_obs} x {rna.n_vars}"

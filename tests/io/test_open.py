@@ -158,6 +158,26 @@ def test_copies_and_subsets_stay_in_memory(path):
     assert set(path.parent.iterdir()) == before
 
 
+COPIES = {
+    "add_sequence": lambda mdata, genome: gb.pp.add_sequence(mdata, genome, seq_length=120, copy=True),
+    "normalize_accessibility": lambda mdata, genome: gb.pp.normalize_accessibility(mdata, target_sum=1e4, copy=True),
+    "binarize": lambda mdata, genome: gb.pp.binarize(mdata, threshold=5, copy=True),
+    "embed": lambda mdata, genome: gb.tl.embed(mdata, tiny(mdata), copy=True),
+}
+
+
+@pytest.mark.parametrize("verb", COPIES)
+def test_a_copy_holds_new_matrices_in_memory(verb, path, toy, genome):
+    before = set(path.parent.iterdir())
+    mdata = gb.io.open(path)
+    copied = COPIES[verb](mdata, genome)
+    assert_same(copied, COPIES[verb](toy, genome))
+    assert _store.store_of(copied) is None
+    assert_same(mdata, toy)
+    assert_same(gb.io.open(path), toy)
+    assert set(path.parent.iterdir()) == before
+
+
 def test_write_of_an_opened_store_over_itself_and_elsewhere(path, toy, tmp_path):
     mdata = gb.io.open(path)
     gb.io.write(mdata, tmp_path / "other.h5mu")

@@ -15,7 +15,7 @@ import genebert as gb
 from genebert import _keys, _mudata
 from genebert.datasets._toy import ACTIVE, TFS
 from genebert.pp import _cell_tf_activity
-from genebert.pp._deviations import strata
+from genebert.pp._deviations import Sums, match_background, strata
 
 KEY = _keys.CELL_TF_ACTIVITY
 N_CELLS = 18
@@ -237,6 +237,22 @@ def test_cells_x_peaks_is_not_made_dense():
     assert peak < n_cells * n_peaks * 4 / 2
 
 
+def test_many_fragments_lose_no_digits():
+    """With as many as all cells of a type have, what a TF explains is a hundred-thousandth of the sums that it is left of."""
+    rng, n_regions, n_cells = np.random.default_rng(0), 50_000, 3
+    gc, level = rng.normal(0.45, 0.08, n_regions), rng.lognormal(size=n_regions)
+    strength = np.abs(rng.normal(8, 4, (n_regions, 3)))
+    chance = level * rng.lognormal(sigma=0.02, size=(n_cells, n_regions))
+    counts = rng.poisson(5e7 * chance / chance.sum(axis=1, keepdims=True)).astype(np.float32)
+    totals, accessibility = counts.sum(axis=1, dtype=np.float64), counts.sum(axis=0, dtype=np.float64)
+    background = match_background(gc, accessibility / accessibility.sum(), n_bins=10)
+    used = _cell_tf_activity._Used(*[np.arange(n_regions)] * 2)
+    found = _cell_tf_activity._activity(strength, sparse.csr_matrix(counts), used, (totals, background), score="z")
+    sums = Sums(background, n_tfs=3, n_cell_types=n_cells)
+    sums.add(strength, (counts / totals[:, None]).T, np.arange(n_regions))
+    np.testing.assert_allclose(found, sums.deviations("z"), atol=1e-3)
+
+
 def test_copy_and_other_key(cells, mdata):
     changed = gb.pp.cell_tf_activity(cells, mdata, key_added="chromvar", copy=True)
     assert "chromvar" in changed.obsm
@@ -258,7 +274,7 @@ def test_survives_a_file(cells, mdata, tmp_path):
         (lambda cells: cells, {"score": "mean"}, ValueError, "Expected `score`"),
         (lambda cells: cells, {"n_bins": 0}, ValueError, "Expected `n_bins`"),
         (lambda cells: cells, {"key_added": "a/b"}, ValueError, "Expected `key_added` without '/'"),
-        (lambda cells: cells, {"layer": "raw"}, KeyError, "Expected `layer` .*found 'raw'"),
+        (lambda cells: cells, {"layer": "raw"}, ValueError, "Expected `layer` .*found 'raw'"),
         (lambda cells: cells, {"split": "test"}, ValueError, "Expected `split`"),
         (lambda cells: cells.T.copy(), {}, ValueError, "found regions as observations"),
         (lambda cells: cells[:, :0].copy(), {}, ValueError, "found 18 x 0"),

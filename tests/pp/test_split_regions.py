@@ -133,6 +133,14 @@ def test_too_few_chromosomes(toy, expect_refusal):
         gb.pp.split_regions(two)
 
 
+def test_tf_activity_of_what_is_set_aside_now_is_told(toy, recwarn):
+    gb.pp.tf_activity(toy)
+    gb.pp.split_regions(toy, val=0, test=["chr6"])  # chr1 to chr4 were train, and still are
+    assert not [warning for warning in recwarn if "had a part" in str(warning.message)]
+    with pytest.warns(UserWarning, match=r"200 regions of val and test had a part in .*Run gb\.pp\.tf_activity again"):
+        gb.pp.split_regions(toy, val=["chr1"], test=["chr2"])
+
+
 def text_of(codes):
     return [decode(row).rstrip("N") for row in codes]
 

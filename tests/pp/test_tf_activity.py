@@ -331,9 +331,9 @@ def test_counts_in_place_of_their_logarithm(data, expect_refusal):
 
 def test_bad_scores(data, expect_refusal):
     scores = np.array(_keys.TF_SCORE.get(data))
-    scores[3, 2] = np.nan
+    scores[[3, 4], 2] = np.nan, -np.inf
     _keys.TF_SCORE.set(data, scores)
-    with expect_refusal(data, ValueError, "motif scores that are numbers; 1 are NaN"):
+    with expect_refusal(data, ValueError, "motif scores that are numbers; 2 are NaN"):
         gb.pp.tf_activity(data)
     data[_keys.TF].var_names = ["A/B", *TFS[1:]]
     with expect_refusal(data, ValueError, "hold no '/'.*found A/B"):

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from genebert._chunks import ROWS
-from genebert._transaction import Transaction, chunks_of, folder_beside
+from genebert._transaction import ROOT_FILES, Transaction, chunks_of, folder_beside
 
 __all__ = ["HANDLE", "Scratch", "ScratchCSR", "Store", "empty", "empty_csr", "store_of"]
 
@@ -70,10 +69,10 @@ class Store:
         self.pending: list[tuple[Any, Any]] = []
         """Slots (`genebert._keys.Slot`) and their new values, until `flush`."""
         self._later: tuple[Any, tuple[str, ...]] | None = None
-        self._inode = self.path.stat().st_ino
+        self._stamp = self._read_stamp()
 
     def check(self, mdata: Any) -> None:
-        """Raise where what a verb computes for `mdata` could not be written, or would be written beside other regions.
+        """Raise where what a verb computes for `mdata` could not be written, or would be written beside other data.
 
         Raises
         ------
@@ -82,11 +81,17 @@ class Store:
         PermissionError
             When it is read-only.
         ValueError
-            When it has other regions by now, or lacks a modality.
+            When it was changed through another MuData, or lacks a modality.
         """
         if not self.path.exists():
             msg = f"Expected the store that was opened, at {self.path}; found nothing. Open it where it is now: gb.io.open."
             raise FileNotFoundError(msg)
+        if self._read_stamp() != self._stamp:
+            msg = (
+                f"Expected {self.path} as it was when it was opened; it was written anew since, or changed through another "
+                "MuData. Open it again: gb.io.open."
+            )
+            raise ValueError(msg)
         if not all(os.access(folder, os.W_OK) for folder in (self.path, self.path.parent)):
             msg = f"Expected a store that can be written to; {self.path}, or its folder, is read-only. Pass copy=True, or copy the store."
             raise PermissionError(msg)
@@ -96,20 +101,10 @@ class Store:
                 "gb.io.write(mdata, path), then gb.io.open(path)."
             )
             raise ValueError(msg)
-        self._check_regions(mdata)
 
-    def _check_regions(self, mdata: Any) -> None:
-        """Names are compared only where another folder has taken the place of the one that was opened."""
-        inode = self.path.stat().st_ino
-        if inode == self._inode:
-            return
-        from anndata.io import read_elem
-
-        table = self.root[f"mod/{next(iter(mdata.mod))}/obs"]
-        if not mdata.obs_names.equals(pd.Index(read_elem(table[table.attrs["_index"]]), dtype=object)):
-            msg = f"Expected the regions of {self.path} as they were opened; it was written anew, with others. Open it again."
-            raise ValueError(msg)
-        self._inode = inode
+    def _read_stamp(self) -> tuple[int, bytes] | None:
+        """Each `Transaction` and each `genebert.io.write` leaves another one."""
+        return _stamp(next((self.path / name for name in ROOT_FILES if (self.path / name).exists()), self.path))
 
     def lazy(self, place: str) -> Any:
         """Return a matrix as a dask array, or whatever else lies there as it is."""
@@ -128,13 +123,12 @@ class Store:
 
     def _guarded(self, matrix: Any, place: str) -> Any:
         """Zarr takes a file that is gone for a block of zeros, so a store that was moved would read as all A."""
-        import dask.array as da
+        import dask
+        from dask.graph_manipulation import bind
 
         folder = self.path / place
         file = next(file for name in _DESCRIPTIONS if (file := folder / name).exists())
-        return da.map_blocks(
-            _unless_changed, matrix, file=file, content=file.read_bytes(), dtype=matrix.dtype, meta=matrix._meta
-        )
+        return bind(matrix, dask.delayed(_check_unchanged, pure=False)(file, _stamp(file)))
 
     def replace(self, later: Any, *, changed: tuple[str, ...]) -> None:
         """Note the MuData as it will be once the modalities `changed` are new."""
@@ -153,6 +147,7 @@ class Store:
             for slot, value in self.pending:
                 _stage(change, slot, value)
             change.write("uns/genebert", dict(records))
+        self._stamp = self._read_stamp()
         if self._later is not None:
             vars(mdata).clear()
             vars(mdata).update({**vars(self._later[0]), HANDLE: self})
@@ -161,12 +156,16 @@ class Store:
         self.forget()
 
 
-def _unless_changed(block: Any, *, file: Path, content: bytes) -> Any:
-    """A block that was read, if its matrix is still the one that was opened."""
-    if not file.exists() or file.read_bytes() != content:
+def _stamp(file: Path) -> tuple[int, bytes] | None:
+    """What differs once a file was written anew; None where there is none."""
+    return (file.stat().st_mtime_ns, file.read_bytes()) if file.is_file() else None
+
+
+def _check_unchanged(file: Path, stamp: tuple[int, bytes]) -> None:
+    """Raise, before a matrix is read, unless it is still the one that was opened."""
+    if _stamp(file) != stamp:
         msg = f"Expected the matrix that was opened, in {file.parent}; it was moved, removed or written anew. Open the store again: gb.io.open."
         raise FileNotFoundError(msg)
-    return block
 
 
 def _stage_modalities(change: Transaction, mdata: Any, changed: tuple[str, ...]) -> None:

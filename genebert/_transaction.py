@@ -14,6 +14,7 @@ import shutil
 import socket
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 
 from genebert._chunks import ROWS
 
-__all__ = ["MOVES", "WHOLE", "Transaction", "chunks_of", "decide", "folder_beside", "recover"]
+__all__ = ["MOVES", "ROOT_FILES", "WHOLE", "Transaction", "chunks_of", "decide", "folder_beside", "recover"]
 
 MOVES = "moves.json"
 WHOLE = ""  # place of the store itself
@@ -30,6 +31,9 @@ PATIENCE = 5.0  # seconds that a process which may be alive has for its moves; t
 MAX_CHUNK = 2**24  # bytes
 ATTRIBUTES = {2: ".zattrs", 3: "zarr.json"}  # file with the attributes of a group, by zarr format
 CONSOLIDATED = {2: ".zmetadata", 3: "consolidated_metadata"}  # a file beside the root's, and a key in it
+ROOT_FILES = (ATTRIBUTES[3], ATTRIBUTES[2], ".zgroup")
+CHANGE = "genebert-change"
+"""Attribute of the root that is another one after each change."""
 
 _OURS: set[tuple[int, str]] = set()
 """Process and name of the folders made here: the number of a process may have been that of an earlier one."""
@@ -125,30 +129,22 @@ class Transaction:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _decide(self) -> None:
+        self.set_attributes("", **{CHANGE: uuid.uuid4().hex})
         for place, attributes in self._attributes.items():
             self._write_attributes(place, attributes)
-        self._drop_consolidated()
-        decide(self._folder, self._moves)
-
-    def _drop_consolidated(self) -> None:
-        """Metadata of all elements in one place would go on telling of what was there before."""
+        # Metadata of all elements in one place would go on telling of what was there before.
         (self._path / CONSOLIDATED[2]).unlink(missing_ok=True)
-        root = self._path / ATTRIBUTES[3]
-        content = json.loads(root.read_text()) if root.exists() else {}
-        if content.pop(CONSOLIDATED[3], None) is not None:
-            self._stage_json(ATTRIBUTES[3], content)
+        decide(self._folder, self._moves)
 
     def _write_attributes(self, place: str, attributes: Mapping[str, Any]) -> None:
         file = Path(place) / ATTRIBUTES[self._root.metadata.zarr_format]
         there = self._path / file
         content = json.loads(there.read_text()) if there.exists() else {}
         (content.setdefault("attributes", {}) if self._root.metadata.zarr_format == 3 else content).update(attributes)
-        self._stage_json(str(file), content)
-
-    def _stage_json(self, place: str, content: Mapping[str, Any]) -> None:
+        content.pop(CONSOLIDATED[3], None)
         name = f"attributes-{next(self._names)}"
         (self._folder / name).write_text(json.dumps(content))
-        self._moves[place] = name
+        self._moves[str(file)] = name
 
 
 def _make_moves(folder: Path, target: Path) -> None:

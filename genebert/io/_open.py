@@ -35,9 +35,10 @@ def open(path: str | os.PathLike[str]) -> MuData:
     by chunk and whole or not at all: a run that is killed leaves the store as it was before the verb. What you write to
     the MuData yourself, or scanpy does, stays in memory until :func:`genebert.io.write`.
 
-    One process at a time may write. A subset or a copy is an ordinary MuData, whose results stay in memory, but it goes on
-    reading the store: where a verb later replaces a matrix there, it changes in them, or is refused.
-    :func:`genebert.io.to_memory` makes one that depends on no store.
+    Work with one MuData per store. Where the store was written anew, moved, or changed through another MuData or by another
+    process, verbs and matrices of this one say so and ask to open it again. A subset or a copy is an ordinary MuData, whose
+    results stay in memory, but it goes on reading the store, so it cannot read a matrix that a verb has replaced there
+    since; :func:`genebert.io.to_memory` makes one that depends on no store.
 
     Parameters
     ----------
@@ -93,7 +94,9 @@ def _add_variables(mdata: MuData, store: Store) -> None:
     """Columns of `mdata.var`, and what else is known of variables beside their modalities."""
     table = store.lazy("var") if "var" in store.root else mdata.var
     if not table.index.equals(mdata.var_names):
-        warn("What the store holds of variables beside the modalities belongs to other variables; left out. Write it anew.")
+        warn(
+            "What the store holds of variables beside the modalities belongs to other variables; left out. Write it anew."
+        )
         return
     mdata.var = table
     mdata.varm.update({key: values for key, values in _mapping(store, "varm").items() if key not in mdata.mod})

@@ -375,21 +375,44 @@ def test_what_is_known_beside_the_modalities_stays(path, toy):
 def test_a_store_that_moved_does_not_read_as_zeros(path):
     mdata = gb.io.open(path)
     path.rename(path.with_name("moved.zarr"))
-    for slot in (_keys.DNA_CODE, _keys.COUNTS):
+    for slot in (_keys.DNA_CODE, _keys.ACCESSIBILITY):
         with pytest.raises(FileNotFoundError, match=r"moved, removed or written anew\. Open the store again"):
             slot.get(mdata).compute()
     with pytest.raises(FileNotFoundError, match="Open it where it is now"):
         gb.pp.split_regions(mdata)
 
 
-def test_a_store_with_other_regions_by_now_is_left_alone(path, toy):
+@pytest.mark.parametrize("rows", [slice(None), slice(None, None, -1), slice(100)])
+def test_a_store_that_was_written_anew_is_left_alone(path, rows):
     mdata = gb.io.open(path)
-    gb.io.write(mdata, path)
-    gb.pp.split_regions(mdata, **SPLIT)  # the same regions
-    gb.io.write(mdata[::-1], path)
-    with pytest.raises(ValueError, match=r"written anew, with others\. Open it again"):
-        gb.pp.split_regions(mdata)
+    gb.io.write(mdata[rows], path)
+    with pytest.raises(ValueError, match=r"written anew since, .* Open it again"):
+        gb.pp.split_regions(mdata, **SPLIT)
+    with pytest.raises(FileNotFoundError, match="written anew"):
+        gb.pp.motif_hits(mdata)
     assert_same(gb.io.open(path), gb.io.read(path))
+
+
+def test_two_handles_do_not_write_over_each_other(path):
+    one, other = gb.io.open(path), gb.io.open(path)
+    gb.pp.split_regions(one, **SPLIT)
+    gb.pp.scan_motifs(one, score="count")  # what one wrote itself does not stop it
+    with pytest.raises(ValueError, match=r"changed through another MuData\. Open it again"):
+        gb.pp.split_regions(other, **SPLIT)
+    for read in (gb.pp.tf_activity, gb.io.to_memory):
+        with pytest.raises(FileNotFoundError, match="written anew"):
+            read(other)
+    assert_same(gb.io.open(path), one)
+
+
+def test_a_copy_does_not_read_what_replaced_its_matrix(path):
+    mdata = gb.io.open(path)
+    copied, part = mdata.copy(), mdata[:50].copy()
+    gb.pp.scan_motifs(mdata, score="count")
+    for stale in (copied, part):
+        _keys.DNA_CODE.get(stale).compute()
+        with pytest.raises(FileNotFoundError, match="written anew"):
+            _keys.TF_SCORE.get(stale).compute()
 
 
 def test_a_modality_that_is_in_memory_only(path, toy):

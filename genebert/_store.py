@@ -61,15 +61,29 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        import zarr
-
         self.path = path.resolve()
-        self.root = zarr.open_group(self.path, mode="r", use_consolidated=False)
-        self.zarr_format = self.root.metadata.zarr_format
         self.pending: list[tuple[Any, Any]] = []
         """Slots (`genebert._keys.Slot`) and their new values, until `flush`."""
         self._later: tuple[Any, tuple[str, ...]] | None = None
+        self._attach()
+
+    def _attach(self) -> None:
+        import zarr
+
+        self.root = zarr.open_group(self.path, mode="r", use_consolidated=False)
+        self.zarr_format = self.root.metadata.zarr_format
         self._stamp = self._read_stamp()
+
+    def reread(self, mdata: Any) -> None:
+        """Let matrices of `mdata` be read from what was just written over the store, in other chunks maybe."""
+        self._attach()
+        for prefix, owner in {"": mdata, **{f"mod/{name}/": modality for name, modality in mdata.mod.items()}}.items():
+            if prefix and _is_lazy(owner.X):
+                owner.X = self.lazy(f"{prefix}X")
+            for attr in ("obsm", "obsp", "varm", "varp", "layers"):
+                for key, value in dict(getattr(owner, attr, None) or {}).items():
+                    if _is_lazy(value):
+                        getattr(owner, attr)[key] = self.lazy(f"{prefix}{attr}/{key}")
 
     def check(self, mdata: Any) -> None:
         """Raise where what a verb computes for `mdata` could not be written, or would be written beside other data.
@@ -154,6 +168,10 @@ class Store:
         for slot, value in self.pending:
             slot.assign(mdata, self.lazy(slot.place) if slot.attr in _MATRICES else value)
         self.forget()
+
+
+def _is_lazy(matrix: Any) -> bool:
+    return hasattr(matrix, "compute")
 
 
 def _stamp(file: Path) -> tuple[int, bytes] | None:

@@ -16,6 +16,7 @@ from mudata import MuData
 
 from genebert import _mudata
 from genebert._keys import SCHEMA_KEY, SCHEMA_VERSION, UNS
+from genebert._store import store_of
 from genebert._transaction import MOVES, WHOLE, chunks_of, decide, folder_beside, recover
 from genebert._validate import check_literal
 
@@ -67,6 +68,9 @@ def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
     finally:
         if path.exists() or not (staging / OLD).exists():  # else the old folder could not go back, and is all there is
             shutil.rmtree(staging, ignore_errors=True)
+    store = store_of(mdata)
+    if store is not None and store.path == path.resolve():
+        store.reread(mdata)
 
 
 def _stamped(mdata: MuData) -> MuData:

@@ -184,6 +184,9 @@ def test_write_of_an_opened_store_over_itself_and_elsewhere(path, toy, tmp_path)
     assert_same(gb.io.read(tmp_path / "other.h5mu"), toy)
     gb.io.write(mdata, path)
     assert_same(gb.io.open(path), toy)
+    assert_same(mdata, toy)
+    gb.pp.normalize_accessibility(mdata, target_sum=10.0)
+    assert_same(gb.io.open(path), mdata)
 
 
 def test_zarr_format_3(path, toy, tmp_path):

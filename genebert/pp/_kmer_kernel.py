@@ -4,7 +4,7 @@ A 32-mer is a number of 64 bits, the smaller of those of its two strands. A tabl
 gigabytes, so a filter comes first, which only has to know which of them *may* occur in several regions. It knows them by
 their minimizer (Roberts et al. 2004): the one of the 14 19-mers of a 32-mer that comes first in a random order. It is the
 same wherever, and on whichever strand, the 32-mer occurs; neighbours mostly have the same, so there are seven times fewer.
-Each minimizer has three places in the filter, and a place tells whether it was reached from one side or from several (the
+Each minimizer has two places in the filter, and a place tells whether it was reached from one side or from several (the
 idea of Bloom 1970, with sides instead of bits).
 """
 
@@ -47,10 +47,10 @@ def _is_in(mixed: np.uint64, part: np.ndarray) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _places(minimizer: np.uint64, n_places: int) -> tuple[np.uint64, np.uint64, np.uint64]:
+def _places(minimizer: np.uint64, n_places: int) -> tuple[np.uint64, np.uint64]:
     """Where a minimizer is noted: by its lower bits, which are as good as random although the upper are small."""
     mask = np.uint64(n_places - 1)
-    return minimizer & mask, ((minimizer * GOLDEN) >> HALF) & mask, ((minimizer * MIX_1) >> HALF) & mask
+    return minimizer & mask, ((minimizer * GOLDEN) >> HALF) & mask
 
 
 @numba.njit(cache=True, nogil=True)
@@ -170,10 +170,8 @@ def collect(
         _read(codes[region], kmers, minimizers, scratch)
         for run in range(_runs(kmers, minimizers, starts)):
             minimizer = minimizers[starts[run]]
-            a, b, c = _places(minimizer, 2 * seen.shape[0])
-            if _side_at(seen, a) != MIXED or _side_at(seen, b) != MIXED or _side_at(seen, c) != MIXED:
-                continue
-            if not _is_in(minimizer, part):
+            a, b = _places(minimizer, 2 * seen.shape[0])
+            if not (_side_at(seen, a) == MIXED and _side_at(seen, b) == MIXED and _is_in(minimizer, part)):
                 continue
             for i in range(starts[run], starts[run + 1]):
                 if kmers[i] != EMPTY and _is_in(_mix(kmers[i]), share):

@@ -18,8 +18,8 @@ __all__ = ["MAX_SIDES", "SharedKmers", "codes_of", "shared_kmers"]
 MAX_SIDES = ANY - 1
 
 MAX_FILTER = 2**27  # bytes, of two places each
-MAX_NOTED = 40_000_000  # minimizers noted at once; with three places each they take about a third of all places
-MAX_COLLECTED = 8_000_000  # 32-mers sorted at once, in about 250 MB
+MAX_NOTED = 40_000_000  # minimizers noted at once; with two places each they take less than a quarter of all places
+MAX_COLLECTED = 6_000_000  # 32-mers sorted at once, in about 200 MB
 BASES_PER_MINIMIZER = 7
 BLOCK_BASES = 2**20  # per call of the kernel
 N_THREADS = 2

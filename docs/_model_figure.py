@@ -14,6 +14,7 @@ FIGURE = Path(__file__).parent / "_static" / "model.svg"
 
 SEQUENCE, REGION, JOINT, LEARNT = "#dbe7f3", "#e3eddc", "#eee3f0", "#fbe9d5"
 EDGE, TEXT, FAINT = "#4a5560", "#1f2830", "#6b7782"
+TITLE_LINE, TEXT_LINE = 2.9, 2.5  # heights
 BASES = {"A": "#5b9a68", "C": "#4f7fb0", "G": "#c9973c", "T": "#b5584f", "?": "#d5d9dd"}
 
 
@@ -24,10 +25,13 @@ def box(ax: Axes, x: float, y: float, width: float, height: float, title: str, t
         facecolor=color, edgecolor=EDGE, linewidth=1,
     )  # fmt: skip
     ax.add_patch(shape)
-    n_lines = text.count("\n") + 1 if text else 0
-    ax.text(x, y + 1.55 * n_lines, title, ha="center", va="center", fontsize=10.5, fontweight="bold", color=TEXT)
-    if text:
-        ax.text(x, y - 1.75, text, ha="center", va="center", fontsize=8.8, color=TEXT, linespacing=1.35)
+    # One block of lines, centred: the title, then the text.
+    heights = TITLE_LINE * (title.count("\n") + 1), TEXT_LINE * (text.count("\n") + 1)
+    top = y + sum(heights) / 2
+    centres = top - heights[0] / 2, top - heights[0] - heights[1] / 2
+    options = {"ha": "center", "va": "center", "color": TEXT}
+    ax.text(x, centres[0], title, fontsize=9.8, fontweight="bold", linespacing=1.15, **options)
+    ax.text(x, centres[1], text, fontsize=8.4, linespacing=1.3, **options)
 
 
 def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -85,27 +89,27 @@ def draw() -> plt.Figure:
     draw_matrix(ax, right, 86.2)
 
     arrow(ax, (left, 86.8), (left, 81))
-    box(ax, left, 76, 50, 10, "Tokens", "[CLS] k-mer k-mer … [SEP]\nembedding, or motif filters (mini)", SEQUENCE)
+    box(ax, left, 76, 54, 10, "Tokens", "[CLS] k-mer k-mer … [SEP]\nembedding, or motif filters (mini)", SEQUENCE)
     arrow(ax, (left, 71), (left, 66))
     box(
         ax,
         left,
         60.5,
-        50,
+        54,
         11,
         "Transformer × layers",
         "attention over all k-mers\nBERT (paper); rotary, pre-norm (base, mini)",
         SEQUENCE,
     )
     arrow(ax, (left, 55), (left, 50))
-    box(ax, left, 45.5, 50, 9, "Sequence vector", "mean over the k-mers, mean over the strands", SEQUENCE)
+    box(ax, left, 45.5, 54, 9, "Sequence vector", "mean over k-mers and strands", SEQUENCE)
 
     arrow(ax, (right, 83), (right, 81))
     box(
         ax,
         right,
         76,
-        50,
+        54,
         10,
         "Patches of p TFs × 1 region",
         "z-scores over the training regions\nTFs in an order in which neighbours are alike",
@@ -116,28 +120,28 @@ def draw() -> plt.Figure:
         ax,
         right,
         60.5,
-        50,
+        54,
         11,
         "Shifted-window attention × stages",
         "along TFs and regions; patches are merged\nalong the TFs only: a region keeps its column",
         REGION,
     )
     arrow(ax, (right, 55), (right, 50))
-    box(ax, right, 45.5, 50, 9, "Region vector", "all patches of the region's column", REGION)
+    box(ax, right, 45.5, 54, 9, "Region vector", "all patches of the region's column", REGION)
 
     arrow(ax, (50, 41), (50, 37.5))
     arrow(ax, (90, 41), (90, 37.5))
     box(ax, 70, 33, 52, 9, "X_genebert", "side by side, each at mean 0 and variance 1", JOINT)
 
-    path(ax, [(6, 60.5), (3.8, 60.5), (3.8, 15)])
+    path(ax, [(4, 60.5), (2.2, 60.5), (2.2, 15)])
     path(ax, [(38.8, 41), (38.8, 15)])
     path(ax, [(87.5, 28.5), (87.5, 15)])
-    path(ax, [(56, 45.5), (84, 45.5)], head=False)
+    path(ax, [(58, 45.5), (82, 45.5)], head=False)
     path(ax, [(122.5, 41), (122.5, 15)])
-    box(ax, 17.5, 9, 31, 12, "Masked genome\nmodelling", "which k-mer stood here?", LEARNT)
-    box(ax, 52.5, 9, 31, 12, "Next genome\nsegment", "is B the next after A?", LEARNT)
-    box(ax, 87.5, 9, 31, 12, "Masked region\nmodelling", "what do hidden TFs score?", LEARNT)
-    box(ax, 122.5, 9, 31, 12, "Sequence–region\nmatching", "which belong together?", LEARNT)
+    box(ax, 17, 9, 32, 12, "Masked genome\nmodelling", "which k-mer stood here?", LEARNT)
+    box(ax, 52.3, 9, 32, 12, "Next genome\nsegment", "is B the next after A?", LEARNT)
+    box(ax, 87.7, 9, 32, 12, "Masked region\nmodelling", "what do hidden TFs score?", LEARNT)
+    box(ax, 123, 9, 32, 12, "Sequence–region\nmatching", "which belong together?", LEARNT)
     return figure
 
 

@@ -54,6 +54,9 @@ class Progress(Callback):
             self._tell(trainer, f"step {plan.place.step:,}/{plan.n_steps:,}{loss} | {self._speed(trainer, plan)}")
 
     def on_train_epoch_end(self, trainer: Any, plan: PretrainingPlan) -> None:
+        if _is_cut_short(trainer):
+            self._tell(trainer, f"stopped at step {plan.place.step:,} of {plan.n_steps:,}")
+            return
         losses = {
             row["objective"]: f"val {row['objective']} {row['value']:.3f}"
             for row in plan.rows
@@ -118,8 +121,13 @@ class Checkpoints(Callback):
 
     def on_validation_start(self, trainer: Any, plan: PretrainingPlan) -> None:
         """Save where the run is stopped within an epoch, as by `max_time`: the measurements that follow are not the run's."""
-        if trainer.should_stop and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        if _is_cut_short(trainer):
             self._save()
+
+
+def _is_cut_short(trainer: Any) -> bool:
+    """Whether the run is being stopped within an epoch."""
+    return trainer.should_stop and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
 def _duration(seconds: float) -> str:

@@ -37,7 +37,7 @@ def test_a_head_learns_several_labels_with_gaps(data):
     )
     val = [row for row in rows if row["split"] == "val"]
     assert min(row["loss"] for row in val) < 0.4 < val[0]["loss"]
-    assert max(row["auroc"] for row in val) > 0.93
+    assert max(row["auroc"] for row in val) > 0.9
     with torch.no_grad():  # the best epoch is kept
         found = masked_bce(head(features[200:]), torch.from_numpy(labels[200:])).item()
     assert found == pytest.approx(min(row["loss"] for row in val), rel=1e-5)
@@ -95,7 +95,7 @@ def test_adapters_change_nothing_at_first_and_are_all_that_learns(network):
     torch.testing.assert_close(network(x), expected)
     assert sum(weight.numel() for weight in adapters) == 2 * (8 + 16) + 2 * (16 + 4)
     assert {id(p) for p in network.parameters() if p.requires_grad} == {id(p) for p in adapters}
-    optimizer = torch.optim.SGD(adapters, lr=0.1)
+    optimizer = torch.optim.SGD(adapters, lr=0.01)
     for _ in range(3):
         optimizer.zero_grad()
         network(x).square().sum().backward()

@@ -229,6 +229,19 @@ def test_half_precision_learns_alike(train):
     assert half.training_record["precision"] == "bf16"
 
 
+def test_half_precision_with_the_optimizer_of_gpus(train, monkeypatch):
+    """Which is fused, and which Lightning would not clip in 16 bits."""
+
+    class Fused(torch.optim.AdamW):
+        def __init__(self, groups, **options):
+            super().__init__(groups, **{**options, "fused": True})
+
+    plain = train(max_epochs=1, precision="bf16")
+    monkeypatch.setattr(torch.optim, "AdamW", Fused)
+    fused = train(max_epochs=1, precision="bf16")
+    np.testing.assert_allclose(fused.training_losses, plain.training_losses, rtol=0.02)
+
+
 @pytest.mark.parametrize("kind", ["csv", "tensorboard"])
 def test_losses_go_to_a_logger_on_request(train, tmp_path, kind):
     train(logger=kind, log_every_n_steps=1, checkpoint_dir=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,11 @@ class ScoreBook:
 
     def tables(self) -> dict[str, torch.Tensor]:
         """All lines so far, float64, by objective: what `merge` of another book takes."""
-        joined = {name: torch.cat(tables).cpu() for name, tables in self._tables.items()}
+        # Lines that were asked for before, or come from a checkpoint, are on the CPU, those since then on the device.
+        joined = {
+            name: torch.cat([torch.cat(list(run)).cpu() for _, run in groupby(tables, key=lambda table: table.device)])
+            for name, tables in self._tables.items()
+        }
         self._tables = {name: [table] for name, table in joined.items()}
         return joined
 

@@ -55,6 +55,18 @@ def test_matching_over_batches_of_different_size():
     assert found["loss"]["value"] == pytest.approx((2 * 1 + 4 * 2) / 6)
 
 
+def test_lines_that_were_asked_for_are_not_lost_to_those_that_follow(device):
+    """As when a checkpoint is written, or taken up, between two steps on a GPU."""
+    item = scored(*(torch.zeros(2, dtype=torch.long, device=device) for _ in range(3)), nats=torch.ones(2, device=device))
+    book, other = (ScoreBook(CHANCE, by_region=False) for _ in range(2))
+    other.add({"masked_genome": item})
+    book.merge(other.tables())
+    for n_lines in (2, 3):
+        book.add({"masked_genome": item})
+        assert len(book.tables()["masked_genome"]) == n_lines
+    assert book.summary()[0]["value"] == 1
+
+
 def test_masked_region_r2():
     truth, predicted = torch.tensor([0.0, 1.0, 2.0, 5.0]), torch.tensor([0.0, 1.0, 2.0, 3.0])
     item = scored(predicted, truth, torch.tensor([0, 0, 1, 1]), nats=(predicted - truth) ** 2)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from genebert._dna import N
 from genebert.nn._config import GeneBERTConfig
 from genebert.nn._losses import masked_genome_loss, masked_region_loss, matching_loss, next_segment_loss
 from genebert.nn._masking import Pairs, hidden_kmers, hide_spans, hide_tfs, neighbour_pairs
@@ -119,6 +121,7 @@ def draw(
         ``(windows, window_size)``.
     """
     codes, lengths, rows = regions
+    codes = F.pad(codes, (0, max(0, config.k - codes.shape[1])), value=N)  # all may be shorter than a k-mer, or unknown
     masked, hidden = hide_spans(codes, lengths, span=2 * config.k, step=config.stride, generator=generator)
     kmers = hidden_kmers(codes, hidden, k=config.k, stride=config.stride)
     tf_hidden = hide_tfs(region_mask, config.n_tfs, generator=generator) if weights["masked_region"] else None

@@ -77,6 +77,18 @@ def test_padding_and_n_are_never_scored():
     assert (hidden_kmers(codes, torch.ones_like(hidden), k=6, stride=1)[:, 5:11] == -1).all()
 
 
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_batch_without_a_whole_kmer_has_nothing_to_score(length):
+    """As when regions of unknown bases alone, or very short ones, meet in a batch."""
+    network, codes = make("conv"), torch.full((4, length), 4, dtype=torch.uint8)
+    batch = draw_batch(network, n=4)._replace(codes=codes, lengths=torch.full((4,), length))
+    for weights in (dict.fromkeys(OBJECTIVES, 1.0), {**dict.fromkeys(OBJECTIVES, 0.0), "masked_genome": 1.0}):
+        scored = objectives(network, batch, weights=weights, generator=generator())
+        assert len(scored["masked_genome"].truth) == 0
+        assert scored["masked_genome"].loss == 0
+        assert all(item.loss.isfinite() for item in scored.values())
+
+
 def test_hidden_tfs():
     mask = torch.tensor([[True, True, False]])
     chosen = hide_tfs(mask, 10_000, generator=generator())

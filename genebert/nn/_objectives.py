@@ -208,7 +208,10 @@ def _matching(network: GeneBERTNetwork, output: NetworkOutput, drawn: Drawn, par
     sequence, region = _kept(sequence, part), _kept(region, part)
     *candidates, first = (sequence, region, 0) if part.gather is None else part.gather(sequence, region)
     nats = matching_loss(sequence, region, scale, candidates=tuple(candidates), first=first, reduction="none")
-    nearest = (sequence.detach() @ candidates[1].detach().T).argmax(1) if len(candidates[1]) else nats.long()
+    wide = torch.promote_types(sequence.dtype, torch.float32)
+    with torch.autocast(sequence.device.type, enabled=False):  # half precision would make ties of near candidates
+        likeness = sequence.detach().to(wide) @ candidates[1].detach().to(wide).T
+    nearest = likeness.argmax(1) if len(candidates[1]) else nats.long()
     own = first + torch.arange(len(sequence), device=sequence.device)
     loss = nats.sum() / drawn.totals["matching"]
     return Scored(loss, nats.detach(), nearest, own, _kept(drawn.rows[part.regions], part), len(candidates[1]))

@@ -193,6 +193,18 @@ def test_objectives_repeat_and_name_their_regions(device):
     assert set(runs[0]["matching"].rows.tolist()) == set(range(24))
 
 
+def test_half_precision_finds_the_nearest_of_candidates_that_are_alike(device, monkeypatch):
+    """The metric, like the loss, is worked out in 32 bits: in 16, near candidates would be ties."""
+    network, batch = make().to(device).eval(), draw_batch(n_windows=64).to(device)
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(256, 32, generator=generator).to(device) + 30)
+    monkeypatch.setattr(network, "match", lambda *_: (vectors, vectors, torch.tensor(10.0, device=device)))
+    weights = {name: float(name == "matching") for name in OBJECTIVES}
+    with torch.autocast(device.type if isinstance(device, torch.device) else device, torch.bfloat16):
+        scored = objectives(network, batch, weights=weights, generator=torch.Generator(device))["matching"]
+    assert torch.equal(scored.prediction, scored.truth)
+
+
 def test_windows_of_one_for_next_segment_prediction_cost_nothing():
     network, batch = make(), draw_batch(window_size=1)
     scored = objectives(network, batch, weights=dict.fromkeys(OBJECTIVES, 1.0), generator=torch.Generator())

@@ -31,6 +31,8 @@ __all__ = ["check_run", "fit"]
 _LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger}
 _OURS = {"accumulate_grad_batches": "accumulate", "early_stopping": "patience", "early_stopping_patience": "patience"}
 """Options of the Trainer that options of `train` stand for."""
+_COUNTED = {"val_check_interval", "limit_train_batches", "overfit_batches", "fast_dev_run"}
+"""Options of the Trainer that count the steps of an epoch from where a process began."""
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
 
 
@@ -50,8 +52,11 @@ def check_run(
         if resume:
             raise ValueError("Expected `checkpoint_dir` with resume=True; found None. Name the folder of the run.")
         return
-    if "val_check_interval" in trainer_kwargs:
-        msg = "Expected no `val_check_interval` with `checkpoint_dir`: a resumed run would measure at other steps."
+    for name in _COUNTED & trainer_kwargs.keys():
+        msg = (
+            f"Expected no `{name}` with `checkpoint_dir`; found {trainer_kwargs[name]!r}. A run that is resumed within an "
+            "epoch would count its steps anew: leave it out, or train without checkpoints."
+        )
         raise ValueError(msg)
     if (Path(checkpoint_dir) / CHECKPOINT).exists() and not resume:
         msg = (

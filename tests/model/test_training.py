@@ -341,6 +341,7 @@ def test_bare_sequences_of_any_length(train, small):
         ({"strategy": "ddp_spawn"}, ValueError, "`strategy` to be one of 'auto', 'ddp'"),
         ({"logger": "paper"}, ValueError, "`logger` to be one of 'csv', 'tensorboard'"),
         ({"val_check_interval": 2, "checkpoint_dir": "x"}, ValueError, "Expected no `val_check_interval`"),
+        ({"limit_train_batches": 4, "checkpoint_dir": "x"}, ValueError, "Expected no `limit_train_batches`.*found 4"),
     ],
 )
 def test_bad_options_change_nothing(small, options, error, message):

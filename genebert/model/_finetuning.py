@@ -105,6 +105,7 @@ def finetune_network(
             merge(*encoders)
             network.requires_grad_(True)
     network.eval()
+    head.cpu()  # where embeddings come out
     info(f"fine-tuned ({mode}) on {len(train):,} regions, stopped by {len(val):,}: {_told(history)}")
     return head, _rows(history, labels[train])
 

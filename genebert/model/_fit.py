@@ -105,6 +105,7 @@ def fit(
         model.is_trained_ = True
         model.is_first_process = not (_is_several(trainer_kwargs) and rank_zero_only.rank)
     network.float().eval()
+    model.head, model.head_labels = None, []  # which belonged to other weights
     model.training_losses = plan.losses
     model.pretraining_history = pd.DataFrame(plan.rows, columns=list(_keys.HISTORY_COLUMNS))
     model.history_ = _history(plan)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from genebert.model._scores import auroc
 
-__all__ = ["HeadOptions", "fit_head", "masked_bce"]
+__all__ = ["HeadOptions", "fit_head", "masked_bce", "state_with_head", "take_head"]
 
 _DECAY = 0.01
+_PREFIX = "label_head."  # of its tensors among those of a model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,3 +138,19 @@ def _mean_auroc(truth: np.ndarray, score: np.ndarray) -> float:
 
 def _copies(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
     return [copy.deepcopy(parameter.detach()) for parameter in parameters]
+
+
+def state_with_head(model: Any) -> dict[str, Tensor]:
+    """Tensors of a model, by name, those of the head that it was fine-tuned with included."""
+    head = {} if model.head is None else model.head.state_dict()
+    return {**model.module.state_dict(), **{_PREFIX + name: tensor for name, tensor in head.items()}}
+
+
+def take_head(model: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give a model the head that is among these tensors, where there is one; return the other tensors."""
+    found = {name.removeprefix(_PREFIX): tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
+    if found:
+        model.head = nn.Linear(*reversed(found["weight"].shape), device="meta").to_empty(device="cpu")
+        model.head.load_state_dict(found)
+        model.head_labels = list(model.training_record["finetune"]["labels"])
+    return {name: tensor for name, tensor in state.items() if not name.startswith(_PREFIX)}

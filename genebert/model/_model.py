@@ -19,6 +19,7 @@ from genebert._data import TFWeight
 from genebert.model._callbacks import quiet_training
 from genebert.model._evaluation import score_objectives
 from genebert.model._fit import fit
+from genebert.model._head import state_with_head, take_head
 from genebert.model._inference import Reading, Strands, embed_regions
 from genebert.model._pretrained import fingerprint, load_state, read_weights, write_weights
 from genebert.model._priors import order_tfs, set_filters
@@ -81,6 +82,7 @@ class GeneBERT(BaseModelClass):
         self.training_record: dict[str, Any] = {}
         self.pretraining_history = pd.DataFrame(columns=list(_keys.HISTORY_COLUMNS))
         self.training_losses: list[float] = []
+        self.head, self.head_labels = None, []  # of `genebert.tl.finetune`
         self.is_first_process = True  # where several train together, the one that writes
         self._model_summary_string = f"GeneBERT with {len(self.tfs)} TFs, {config.n_latent} latent dimensions"
         self.init_params_ = self._get_init_params(locals())
@@ -249,7 +251,7 @@ class GeneBERT(BaseModelClass):
         )  # fmt: skip
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False, half_precision: bool = False) -> None:
-        """Write config and weights into a folder, without data and without pickle; of several processes the first does.
+        """Write config, weights and head into a folder, without data or pickle; of several processes the first does.
 
         Parameters
         ----------
@@ -260,9 +262,8 @@ class GeneBERT(BaseModelClass):
         """
         description = {"config": self.module.config.to_dict(), "tfs": self.tfs, "training": self.training_record}
         if self.is_first_process:
-            write_weights(
-                Path(dir_path), self.module.state_dict(), description, overwrite=overwrite, half=half_precision
-            )
+            state = state_with_head(self)
+            write_weights(Path(dir_path), state, description, overwrite=overwrite, half=half_precision)
 
     @classmethod
     def load(cls, dir_path: str | Path, mdata: MuData | None = None, *, device: str = "auto") -> GeneBERT:
@@ -282,8 +283,8 @@ class GeneBERT(BaseModelClass):
         if mdata is not None:
             cls.setup_mudata(mdata)
         model = cls(mdata, config=config, tfs=description["tfs"])
-        load_state(model.module, state, directory=Path(dir_path))
         model.training_record = copy.deepcopy(description["training"])
+        load_state(model.module, take_head(model, state), directory=Path(dir_path))
         model.is_trained_ = bool(model.training_record)
         model.to_device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         return model

@@ -70,7 +70,7 @@ def finetune(
     Returns
     -------
     The fine-tuned model, with ``model.head``, a `torch.nn.Linear` from embedding to logits, and ``model.head_labels``,
-    their names. Besides, this writes
+    their names; `save` keeps them. Besides, this writes
 
     ``mdata.uns["genebert"]["finetune"][key_added]``
         ``params``, ``history`` (one row per measurement) and ``model``, the digest of the weights.

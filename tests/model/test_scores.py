@@ -57,7 +57,9 @@ def test_matching_over_batches_of_different_size():
 
 def test_lines_that_were_asked_for_are_not_lost_to_those_that_follow(device):
     """As when a checkpoint is written, or taken up, between two steps on a GPU."""
-    item = scored(*(torch.zeros(2, dtype=torch.long, device=device) for _ in range(3)), nats=torch.ones(2, device=device))
+    item = scored(
+        *(torch.zeros(2, dtype=torch.long, device=device) for _ in range(3)), nats=torch.ones(2, device=device)
+    )
     book, other = (ScoreBook(CHANCE, by_region=False) for _ in range(2))
     other.add({"masked_genome": item})
     book.merge(other.tables())

@@ -81,7 +81,12 @@ def test_the_fine_tuned_model_is_saved_and_loaded(base, small, tmp_path):
     model.save(tmp_path)
     loaded = GeneBERT.load(tmp_path, device="cpu")
     assert loaded.digest == model.digest
-    assert loaded.training_record["finetune"]["labels"] == ["promoter"]
+    assert loaded.training_record["finetune"]["labels"] == loaded.head_labels == ["promoter"]
+    assert torch.equal(loaded.head.weight, model.head.weight)
+    assert torch.equal(loaded.head.bias, model.head.bias)
+    assert base.head is None
+    loaded.train(small.copy(), max_epochs=1, batch_size=32)
+    assert loaded.head is None  # it read what these weights no longer say
 
 
 def test_shipped_weights_are_the_default(small):

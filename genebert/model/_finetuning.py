@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from genebert.model._lora import adapt, merge
 from genebert.model._split import RegionSplit, inner_part
 from genebert.nn import GeneBERTNetwork
 
-__all__ = ["EPOCHS", "RATES", "Mode", "finetune_network", "label_matrix", "labelled_split"]
+__all__ = ["EPOCHS", "RATES", "Mode", "finetune_network", "label_matrix", "labelled_split", "own_randomness"]
 
 Mode = Literal["full", "lora", "head"]
 RATES = {"full": 1e-4, "lora": 5e-4, "head": 1e-2}
@@ -56,6 +57,15 @@ def labelled_split(mdata: MuData, labels: np.ndarray, *, seed: int) -> RegionSpl
         msg = f"Expected labelled regions in the train split; found {usable.sum()}. Check gb.pp.split_regions and `labels`."
         raise ValueError(msg)
     return inner_part(mdata, usable, seed=seed)
+
+
+@contextmanager
+def own_randomness(device: torch.device, *, seed: int) -> Iterator[None]:
+    """Let a seed decide what dropout hides, and leave the user's random state as it is."""
+    is_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if is_cuda else []):
+        (torch.cuda if is_cuda else torch.default_generator).manual_seed(seed)
+        yield
 
 
 def finetune_network(

@@ -12,7 +12,15 @@ from mudata import MuData
 from genebert import _keys, _mudata
 from genebert._validate import check_key, check_literal, check_range
 from genebert.model import GeneBERT
-from genebert.model._finetuning import EPOCHS, RATES, Mode, finetune_network, label_matrix, labelled_split
+from genebert.model._finetuning import (
+    EPOCHS,
+    RATES,
+    Mode,
+    finetune_network,
+    label_matrix,
+    labelled_split,
+    own_randomness,
+)
 from genebert.model._head import HeadOptions
 from genebert.model._scan import check_inputs
 from genebert.tl._load import load
@@ -61,7 +69,7 @@ def finetune(
     patience
         Stop after so many epochs without a lower loss on the inner part; the best epoch is kept.
     seed
-        Of the inner part, the order, the strands and the adapters.
+        Of the inner part, the order, the strands, the adapters and dropout.
     device
         ``"cpu"``, ``"cuda"``, ...; ``"auto"``: where a model that is given lies, else a GPU if there is one.
     key_added
@@ -101,9 +109,10 @@ def finetune(
     tuned = _copied(model, device=device)
     rate = RATES[mode] if lr is None else lr
     options = HeadOptions(lr=rate, max_epochs=max_epochs, patience=patience, batch_size=batch_size, seed=seed)
-    tuned.head, history = finetune_network(
-        tuned.module, mdata, values, tfs=tuned.tfs, split=split, mode=mode, rank=rank, options=options
-    )
+    with own_randomness(tuned.device, seed=seed):
+        tuned.head, history = finetune_network(
+            tuned.module, mdata, values, tfs=tuned.tfs, split=split, mode=mode, rank=rank, options=options
+        )
     tuned.head_labels = names
     tuned.pretraining_history = pd.DataFrame(history, columns=list(_keys.HISTORY_COLUMNS))
     params = {

@@ -7,6 +7,7 @@ import torch
 import genebert as gb
 from genebert import _keys
 from genebert.model import GeneBERT
+from genebert.nn import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,20 @@ def test_the_fine_tuned_model_is_saved_and_loaded(base, small, tmp_path):
     assert base.head is None
     loaded.train(small.copy(), max_epochs=1, batch_size=32)
     assert loaded.head is None  # it read what these weights no longer say
+
+
+def test_it_repeats_with_dropout_and_leaves_random_numbers_alone(small, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", {**PRESETS["tiny"], "dropout": 0.3})
+    mdata = small.copy()
+    GeneBERT.setup_mudata(mdata)
+    model = GeneBERT(mdata, preset="tiny")
+    digests = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.random.get_rng_state()
+        digests.append(gb.tl.finetune(mdata, model, labels="promoter", max_epochs=1).digest)
+        assert torch.equal(torch.random.get_rng_state(), state)
+    assert digests[0] == digests[1]
 
 
 def test_shipped_weights_are_the_default(small):

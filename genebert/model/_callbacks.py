@@ -124,6 +124,11 @@ class Checkpoints(Callback):
         if _is_cut_short(trainer):
             self._save()
 
+    def on_train_end(self, trainer: Any, plan: PretrainingPlan) -> None:
+        """Save where the run is stopped between two epochs: no further step begins at which it would be saved."""
+        if plan.place.step < plan.n_steps and not plan.is_stopped and not _is_cut_short(trainer):
+            self._save()
+
 
 def _is_cut_short(trainer: Any) -> bool:
     """Whether the run is being stopped within an epoch."""

@@ -158,6 +158,17 @@ def test_a_run_that_is_cut_short_can_go_on(train, whole, tmp_path):
     check_same_run(train(tmp_path, resume=True), whole)
 
 
+def test_a_run_that_is_cut_short_between_epochs_can_go_on(train, whole, tmp_path):
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer, plan, outputs, batch, index):
+            if plan.place.step == 6:
+                trainer.should_stop = True
+
+    train(tmp_path, callbacks=[Stop()], checkpoint_minutes=60)
+    assert read_checkpoint(tmp_path)["place"] == {"epoch": 1, "done": 0, "step": 6}
+    check_same_run(train(tmp_path, resume=True), whole)
+
+
 def test_checkpoints_hold_no_code_and_say_their_version(train, tmp_path):
     train(tmp_path, stop=3)
     path = tmp_path / CHECKPOINT

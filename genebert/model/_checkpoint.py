@@ -72,7 +72,8 @@ def check_same(state: Mapping[str, Any], *, settings: Mapping[str, Any], data: s
     if state["data"] != data:
         msg = (
             f"Expected the data that the checkpoint in {folder} was written with; found other regions, open calls, "
-            "sequences or scores. Give the same data, or name another `checkpoint_dir` for another run."
+            "sequences or scores, or the same in memory instead of a store. Give the same data in the same way, or name "
+            "another `checkpoint_dir` for another run."
         )
         raise ValueError(msg)
 

@@ -98,7 +98,10 @@ def fit(
         check_same(state, settings=run_settings(plan), data=data.digest, folder=folder)
         restore(plan, state)
     if state is None or not state["is_finished"]:
-        _run(model, plan, data, folder=folder, minutes=checkpoint_minutes, options=trainer_kwargs)
+        try:
+            _run(model, plan, data, folder=folder, minutes=checkpoint_minutes, options=trainer_kwargs)
+        finally:
+            network.float().eval()  # also where training failed
         model.is_first_process = plan.trainer.is_global_zero
     else:
         info(f"the run in {folder} is finished; took its result")
@@ -109,7 +112,9 @@ def fit(
     model.training_losses = plan.losses
     model.pretraining_history = pd.DataFrame(plan.rows, columns=list(_keys.HISTORY_COLUMNS))
     model.history_ = _history(plan)
-    model.training_record = {**settings.to_dict(), **data.record, "kmer_chance": data.chance}
+    # What the weights saw before is not forgotten: chromosomes and cell types on which they may not be scored.
+    earlier = {"earlier": model.training_record} if model.training_record else {}
+    model.training_record = {**settings.to_dict(), **data.record, "kmer_chance": data.chance, **earlier}
 
 
 def _run(

@@ -122,7 +122,8 @@ def finetune(
     if _keys.CHROM.has(mdata):
         used = split.train | split.val
         params["chromosomes"] = sorted(map(str, _keys.CHROM.get(mdata)[used].unique()))
-    tuned.training_record["finetune"] = params
+    before = tuned.training_record.get("finetune")
+    tuned.training_record["finetune"] = params if before is None else {**params, "earlier": before}
     mdata = _mudata.writable(mdata, copy=False)
     _keys.record(mdata, "finetune", key_added, params=params, history=tuned.pretraining_history, model=tuned.digest)
     return tuned

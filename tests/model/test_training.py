@@ -242,6 +242,20 @@ def test_half_precision_with_the_optimizer_of_gpus(train, monkeypatch):
     np.testing.assert_allclose(fused.training_losses, plain.training_losses, rtol=0.02)
 
 
+def test_a_model_whose_training_fails_can_still_be_used(small):
+    class Fail(Callback):
+        def on_train_start(self, trainer, plan):
+            raise RuntimeError("no more power")
+
+    mdata = small.copy()
+    GeneBERT.setup_mudata(mdata)
+    model = GeneBERT(mdata, preset="tiny")
+    with pytest.raises(RuntimeError, match="no more power"):
+        model.train(max_epochs=1, precision="64", callbacks=[Fail()])
+    assert next(model.module.parameters()).dtype == torch.float32
+    assert not model.module.training
+
+
 @pytest.mark.parametrize("kind", ["csv", "tensorboard"])
 def test_losses_go_to_a_logger_on_request(train, tmp_path, kind):
     train(logger=kind, log_every_n_steps=1, checkpoint_dir=tmp_path)

@@ -86,8 +86,14 @@ def test_the_fine_tuned_model_is_saved_and_loaded(base, small, tmp_path):
     assert torch.equal(loaded.head.weight, model.head.weight)
     assert torch.equal(loaded.head.bias, model.head.bias)
     assert base.head is None
-    loaded.train(small.copy(), max_epochs=1, batch_size=32)
+    seen = loaded.training_record["chromosomes"]
+    part = small[np.asarray(_keys.CHROM.get(small)) == "chr6"].copy()
+    del part[_keys.SEQ].obs[_keys.REGION_SPLIT.key]
+    loaded.train(part, max_epochs=1, batch_size=8)
     assert loaded.head is None  # it read what these weights no longer say
+    assert loaded.training_record["chromosomes"] == ["chr6"]
+    assert loaded.training_record["earlier"]["chromosomes"] == seen  # but they did see those, too
+    assert loaded.training_record["earlier"]["finetune"]["labels"] == ["promoter"]
 
 
 def test_it_repeats_with_dropout_and_leaves_random_numbers_alone(small, monkeypatch):

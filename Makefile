@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs tutorials bench clean
+.PHONY: help demo test lint docs tutorials bench soak clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ tutorials: $(VENV)/.doc ## Execute every notebook from top to bottom
 
 bench: $(VENV)/.bench ## Measure on the data in DATA and write docs/benchmarks.md
 	set -e; for script in tests/benchmarks/[a-z]*.py; do $(BIN)/python $$script --data $(DATA) --report docs/benchmarks.md; done
+
+soak: $(VENV)/.test ## Kill a pre-training ten times and resume it; the loss curve must not change
+	$(BIN)/python tests/soak/kill_resume.py
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist demo_output docs/_build docs/generated docs/tutorials/*.ipynb

@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import _contract  # noqa: E402
+import _presets  # noqa: E402
 
 project = "genebert"
 author = "genebert developers"
@@ -78,3 +79,4 @@ def copy_notebooks() -> None:
 
 copy_notebooks()
 _contract.check()
+_presets.check()

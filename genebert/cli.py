@@ -178,26 +178,45 @@ def scan(
 def pretrain(
     data: Data,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model and its checkpoints.")],
     preset: Annotated[str, typer.Option(help="Size of the network: mini, base, paper, or tiny for a trial.")] = "mini",
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the regions.", show_default="20")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Regions per step, on all devices together.", show_default="256")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="bf16, 32, or auto: bf16 on a GPU that has it.")] = "auto",
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="How many of them, on each node.")] = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Nodes of a cluster, each with as many devices.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, if there is one.")] = False,
 ) -> None:
     """Learn from your own regions, without labels.
 
-    Example: `genebert pretrain peaks.h5mu -o my_model`
+    A .zarr is read block by block, whatever its size. Every ten minutes the run is saved, and `--resume` takes it up.
+
+    Examples:
+
+    `genebert pretrain peaks.h5mu -o my_model`
+
+    `genebert pretrain peaks.zarr --preset base --devices 8 --resume -o my_model`
     """
     from genebert.model._pretrained import WEIGHTS
 
-    if (output / WEIGHTS).exists():  # hours later it would be refused, and the model lost
+    if (output / WEIGHTS).exists() and not resume:  # hours later it would be refused, and the model lost
         msg = f"Expected no model in {output}; found one. Choose another folder, or remove it."
         raise ValueError(msg)
-    options = {} if max_epochs is None else {"max_epochs": max_epochs}
-    mdata = gb.io.read(data)
-    model = gb.tl.pretrain(mdata, preset=preset, accelerator=device, **options)
-    model.save(output)
+    given = {"max_epochs": max_epochs, "batch_size": batch_size}
+    options = {name: value for name, value in given.items() if value is not None}
+    mdata = gb.io.open(data).copy() if data.suffix == ".zarr" else gb.io.read(data)  # a copy: the store stays as it is
+    model = gb.tl.pretrain(
+        mdata, preset=preset, precision=precision, accelerator=device, devices=devices, num_nodes=num_nodes,
+        checkpoint_dir=output / "checkpoint", resume=resume, **options,
+    )  # fmt: skip
+    if not model.is_first_process:
+        return
+    model.save(output, overwrite=resume)
     gb.get.history(mdata).to_csv(output / "history.tsv", sep="\t", index=False)
-    typer.echo(f"Wrote {output}: the model, and its losses in history.tsv")
+    typer.echo(f"Wrote {output}: the model, its losses in history.tsv, and its last checkpoint")
 
 
 @app.command()

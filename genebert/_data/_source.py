@@ -6,9 +6,10 @@ import copy
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from genebert import _keys
-from genebert._chunks import load, load_dense
+from genebert._chunks import ROWS, load, load_dense, row_chunks
 from genebert._dna import N, reverse_complement
 from genebert._logging import info
 from genebert._validate import listed
@@ -16,6 +17,7 @@ from genebert._validate import listed
 __all__ = ["RegionSource", "align_left", "match_tfs", "turn"]
 
 MIN_SHARED_TFS = 0.5
+_RUN = 500  # neighbours in a sample that is read from a store
 
 
 def align_left(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +70,21 @@ def match_tfs(found: list[str], expected: list[str]) -> np.ndarray:
     return columns
 
 
+def _read(matrix: Any, rows: np.ndarray) -> Any:
+    """Read rows, in ascending order, of a matrix that may lie in a store, block by block of neighbours."""
+    if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) or not len(rows):
+        is_run = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+        return load(matrix, slice(rows[0], rows[-1] + 1) if is_run else rows)
+    parts = []
+    for block in np.split(rows, np.flatnonzero(np.diff(rows // ROWS)) + 1):
+        first, last = block[0], block[-1]
+        part = load(matrix, slice(first, last + 1))
+        parts.append(part if len(block) == last - first + 1 else part[block - first])
+    if len(parts) == 1:
+        return parts[0]
+    return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+
+
 class RegionSource:
     """Codes and motif scores of a MuData, by row, TFs in the order of a model.
 
@@ -93,15 +110,40 @@ class RegionSource:
             self._columns = match_tfs(names, tfs)
             self._in_order = names == tfs
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether any row can be had at once; else rows lie in a store, and neighbours are read together."""
+        return all(
+            matrix is None or isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+            for matrix in (self._codes, self._scores)
+        )
+
     def take(self, rows: np.ndarray) -> RegionSource:
-        """Read these regions into memory: a source of their own, numbered from 0."""
+        """Read these regions, in ascending order, into memory: a source of their own, numbered from 0."""
         taken = copy.copy(self)
         taken.n_regions = len(rows)
-        # A slice of neighbours is read without looking for each.
-        part = slice(rows[0], rows[-1] + 1) if len(rows) and rows[-1] - rows[0] + 1 == len(rows) else rows
-        taken._codes = None if self._codes is None else load(self._codes, part)
-        taken._scores = None if self._scores is None else load(self._scores, part)
+        taken._codes = None if self._codes is None else _read(self._codes, rows)
+        taken._scores = None if self._scores is None else _read(self._scores, rows)
         return taken
+
+    def lengths(self) -> np.ndarray | None:
+        """Bases of every region, int64 ``(regions,)``, without the padding; None where all are as long."""
+        found = np.concatenate(
+            [self.codes(np.arange(*rows.indices(self.n_regions)))[1] for rows in row_chunks(self.n_regions)]
+        )
+        return None if found.min() == found.max() else found
+
+    def sample(self, allowed: np.ndarray, most: int, *, seed: int) -> np.ndarray:
+        """Draw at most `most` of the regions `allowed` (bool): from a store as short runs, since each place costs a read."""
+        rows = np.flatnonzero(allowed)
+        if len(rows) <= most:
+            return rows
+        rng = np.random.default_rng(seed)
+        if self.in_memory:
+            return np.sort(rng.choice(rows, most, replace=False))
+        runs = np.array_split(rows, -(-len(rows) // _RUN))
+        chosen = np.sort(rng.permutation(len(runs))[: -(-most // _RUN)])
+        return np.concatenate([runs[i] for i in chosen])[:most]
 
     @property
     def has_codes(self) -> bool:

@@ -11,17 +11,23 @@ import torch
 from mudata import MuData
 
 from genebert import _keys
-from genebert._data import RegionSource, loader
+from genebert._data import RegionSource, Schedule, StepLoader
 from genebert._validate import check_range
 from genebert.model._scan import check_inputs
 from genebert.model._scores import ScoreBook
-from genebert.model._training import window_dataset
+from genebert.model._training import BLOCK, window_dataset
 from genebert.nn import GeneBERTNetwork, objectives
 
-__all__ = ["score_objectives"]
+__all__ = ["score_objectives", "score_regions"]
 
 
-def score_objectives(
+def score_objectives(network: GeneBERTNetwork, mdata: MuData, *, seed: int, **options: Any) -> pd.DataFrame:
+    """Score the objectives of a trained network on some regions, with bootstrap intervals; options of `score_regions`."""
+    book = score_regions(network, mdata, seed=seed, **options)
+    return pd.DataFrame(book.summary(rng=np.random.default_rng(seed)))
+
+
+def score_regions(
     network: GeneBERTNetwork,
     mdata: MuData,
     *,
@@ -31,9 +37,9 @@ def score_objectives(
     record: Mapping[str, Any],
     batch_size: int,
     seed: int,
-) -> pd.DataFrame:
-    """Score the objectives of a trained network on some regions, with bootstrap intervals."""
-    if not record:
+) -> ScoreBook:
+    """Collect what a trained network makes of some regions, region by region."""
+    if "kmer_chance" not in record:
         msg = "Expected a model that was trained; this one was not. Run `model.train()` or gb.tl.pretrain(mdata)."
         raise ValueError(msg)
     check_range(batch_size, name="batch_size", low=2, integer=True)
@@ -49,8 +55,10 @@ def score_objectives(
     )  # fmt: skip
     network.eval()
     book = ScoreBook(record["kmer_chance"])
-    for number, batch in enumerate(loader(dataset, regions_per_batch=batch_size)):
+    schedule = Schedule(dataset.windows, regions_per_batch=batch_size, block=None if source.in_memory else BLOCK)
+    for number, step in enumerate(StepLoader(dataset, schedule)):
         generator = torch.Generator(network.device).manual_seed(seed + number)
+        batch = step.batch.to(network.device)
         with torch.inference_mode():
-            book.add(objectives(network, batch.to(network.device), weights=record["objectives"], generator=generator))
-    return pd.DataFrame(book.summary(rng=np.random.default_rng(seed)))
+            book.add(objectives(network, batch, weights=record["objectives"], generator=generator))
+    return book

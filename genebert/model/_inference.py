@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from mudata import MuData
 
 from genebert._chunks import ROWS, Progress
-from genebert._data import RegionSource, turn
+from genebert._data import RegionSource, TFWeight, context_weight, context_windows, turn
 from genebert._logging import info
-from genebert.nn import GeneBERTNetwork
+from genebert._validate import check_literal, check_range
+from genebert.nn import GeneBERTConfig, GeneBERTNetwork, Pooling, read_sequences
 
-__all__ = ["Strands", "embed_windows"]
+__all__ = ["Reading", "Strands", "embed_regions"]
 
 Strands = Literal["both", "forward"]
+
+
+class Reading(NamedTuple):
+    """How a sequence becomes a vector."""
+
+    strands: Strands
+    pooling: Pooling
+    layer: int
+    most: int | None
+    """K-mers that are read at once."""
+
+    @classmethod
+    def of(
+        cls, config: GeneBERTConfig, *, strands: Strands, pooling: Pooling, layer: int, max_seq_length: int | None
+    ) -> Reading:
+        """Check the options of `GeneBERT.get_latent_representation`."""
+        check_literal(strands, Strands, name="strands")
+        check_literal(pooling, Pooling, name="pooling")
+        check_range(layer, name="layer", low=-config.n_layers, high=config.n_layers - 1, integer=True)
+        # [CLS] and [SEP] have places, too.
+        high = None if config.positions == "rotary" else (config.max_tokens - 3) * config.stride + config.k
+        length = high if max_seq_length is None else max_seq_length
+        if length is not None:
+            check_range(length, name="max_seq_length", low=config.k, high=high, integer=True)
+        return cls(strands, pooling, layer, None if length is None else (length - config.k) // config.stride + 1)
+
+
+def embed_regions(
+    network: GeneBERTNetwork,
+    mdata: MuData,
+    *,
+    tfs: list[str],
+    cell_type: str | None,
+    tf_weight: TFWeight,
+    reading: Reading,
+    batch_size: int,
+    out: Any = None,
+) -> Any:
+    """Embed all regions of a MuData, see `GeneBERT.get_latent_representation`."""
+    check_literal(tf_weight, TFWeight, name="tf_weight")
+    check_range(batch_size, name="batch_size", low=1, integer=True)
+    weight = context_weight(mdata, cell_type, tf_weight=tf_weight, tfs=tfs)
+    windows = context_windows(mdata, cell_type=cell_type, window_size=network.config.window_size)
+    source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy())
+    return embed_windows(network, source, windows, weight=weight, reading=reading, batch_size=batch_size, out=out)
 
 
 @torch.inference_mode()
@@ -25,7 +72,7 @@ def embed_windows(
     windows: list[np.ndarray],
     *,
     weight: np.ndarray | None,
-    strands: Strands,
+    reading: Reading,
     batch_size: int,
     out: Any = None,
 ) -> Any:
@@ -41,11 +88,10 @@ def embed_windows(
         Tables of rows ``(windows, window_size)``, -1 for none; every region in one window of one table.
     weight
         What the cell type puts on the matrix, as `cell_type_weight` reads it.
-    strands
-        ``"both"``: mean of the sequence vectors of the region and of its reverse complement.
+    reading
+        How sequences become vectors.
     batch_size
         Regions per batch.
-
     out
         Matrix ``(regions, n_latent)`` to fill, in memory or on disk; None for a new array.
 
@@ -65,7 +111,7 @@ def embed_windows(
         vectors = np.empty((len(rows), network.config.n_latent), dtype=np.float32)
         for batch in _batches([local], batch_size):
             real = batch[batch >= 0]
-            sequence = _sequences(network, part, real, strands=strands) if source.has_codes else None
+            sequence = _sequences(network, part, real, reading=reading) if source.has_codes else None
             region = _regions(network, part, batch, weight=local_weight) if source.has_scores else None
             vectors[real] = network.fuse(sequence, region).cpu().numpy()
             progress.update(len(real))
@@ -83,14 +129,16 @@ def _batches(windows: list[np.ndarray], n_regions: int) -> Iterator[np.ndarray]:
             yield table[first : first + step]
 
 
-def _sequences(network: GeneBERTNetwork, source: RegionSource, rows: np.ndarray, *, strands: Strands) -> torch.Tensor:
+def _sequences(network: GeneBERTNetwork, source: RegionSource, rows: np.ndarray, *, reading: Reading) -> torch.Tensor:
+    """Mean over the strands that are read. Both are cut into the same pieces, so that neither is the first."""
     codes, lengths = source.codes(rows)
     sides = [codes]
-    if strands == "both":
+    if reading.strands == "both":
         sides.append(turn(codes, lengths, np.ones(len(rows), dtype=bool)))
-    lengths = torch.from_numpy(lengths).to(network.device)[:, None]
-    vectors = [network.sequence_encoder(torch.from_numpy(side).to(network.device)[:, None], lengths) for side in sides]
-    return torch.stack([output.vector[:, 0] for output in vectors]).mean(0)
+    lengths = torch.from_numpy(lengths).to(network.device)
+    options = {"pooling": reading.pooling, "layer": reading.layer, "most": reading.most, "batch_size": len(rows)}
+    sides = [torch.from_numpy(side).to(network.device) for side in sides]
+    return torch.stack([read_sequences(network.sequence_encoder, side, lengths, **options) for side in sides]).mean(0)
 
 
 def _regions(

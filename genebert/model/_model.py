@@ -12,20 +12,21 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.data import AnnDataManager, fields
 from scvi.model.base import BaseModelClass
-from scvi.train import TrainRunner
 
 from genebert import _keys
-from genebert._data import RegionSource, TFWeight, context_weight, context_windows
-from genebert._validate import check_literal, check_range
+from genebert._data import TFWeight
+from genebert.model._callbacks import quiet_training
 from genebert.model._evaluation import score_objectives
-from genebert.model._inference import Strands, embed_windows
-from genebert.model._plan import PretrainingPlan, Progress, quiet_training
+from genebert.model._fit import fit
+from genebert.model._head import state_with_head, take_head
+from genebert.model._inference import Reading, Strands, embed_regions
 from genebert.model._pretrained import fingerprint, load_state, read_weights, write_weights
+from genebert.model._priors import order_tfs, set_filters
+from genebert.model._registration import manager
 from genebert.model._scan import check_inputs
-from genebert.model._training import check_training, order_tfs, prepare, set_filters
-from genebert.nn import GeneBERTConfig, GeneBERTNetwork
+from genebert.model._settings import Precision
+from genebert.nn import GeneBERTConfig, GeneBERTNetwork, Pooling
 
 __all__ = ["GeneBERT"]
 
@@ -80,6 +81,9 @@ class GeneBERT(BaseModelClass):
         self.module.eval()
         self.training_record: dict[str, Any] = {}
         self.pretraining_history = pd.DataFrame(columns=list(_keys.HISTORY_COLUMNS))
+        self.training_losses: list[float] = []
+        self.head, self.head_labels = None, []  # of `genebert.tl.finetune`
+        self.is_first_process = True  # where several train together, the one that writes
         self._model_summary_string = f"GeneBERT with {len(self.tfs)} TFs, {config.n_latent} latent dimensions"
         self.init_params_ = self._get_init_params(locals())
 
@@ -92,17 +96,10 @@ class GeneBERT(BaseModelClass):
         mdata
             With ``mdata["seq"].obsm["dna_code"]`` and ``mdata["tf"].X``.
         """
-        setup_method_args = cls._get_setup_method_args(**locals())
-        for slot in (_keys.DNA_CODE, _keys.TF_SCORE):
-            slot.get(mdata)  # raises, and says what to run
-        anndata_fields = [
-            fields.MuDataLayerField("X", None, mod_key=_keys.TF, is_count_data=False, mod_required=True),
-            fields.MuDataObsmField(_keys.DNA_CODE.key, _keys.DNA_CODE.key, mod_key=_keys.SEQ, mod_required=True),
-        ]
-        manager = AnnDataManager(fields=anndata_fields, setup_method_args=setup_method_args)
+        registry = manager(mdata, setup_method_args=cls._get_setup_method_args(**locals()))
         with quiet_training():
-            manager.register_fields(mdata, **kwargs)
-        cls.register_manager(manager)
+            registry.register_fields(mdata, **kwargs)
+        cls.register_manager(registry)
 
     @classmethod
     def setup_anndata(cls, adata: AnnData, **kwargs: Any) -> None:
@@ -118,12 +115,17 @@ class GeneBERT(BaseModelClass):
         tf_weight: TFWeight = "none",
         max_epochs: int = 20,
         batch_size: int = 256,
+        accumulate: int = 1,
         lr: float = 1e-3,
         weight_decay: float = 0.05,
         warmup: float = 0.1,
         objectives: Mapping[str, float] | None = None,
-        accelerator: str = "auto",
-        devices: int | list[int] | str = "auto",
+        ema: float | None = None,
+        patience: int | None = None,
+        precision: Precision = "auto",
+        checkpoint_dir: str | Path | None = None,
+        checkpoint_minutes: float = 10,
+        resume: bool = False,
         seed: int = 0,
         **trainer_kwargs: Any,
     ) -> None:
@@ -138,42 +140,31 @@ class GeneBERT(BaseModelClass):
             accessibility or coordinates each region stands alone.
         tf_weight
             What a cell type puts on the matrix.
-        max_epochs, batch_size
-            Passes over all windows; regions per batch.
+        max_epochs, batch_size, accumulate
+            Passes over all windows; regions per step, on all devices together; parts in which a device computes its share.
         lr, weight_decay, warmup
             Of AdamW; share of steps over which the rate rises before it falls on a cosine.
         objectives
             Weight of each objective; what is not named keeps its default, 0 switches off.
+        ema, patience
+            Keep the average of the weights over this share of the run, such as 0.05; stop after so many epochs without a
+            lower loss on held-out regions, with the best weights.
+        precision
+            ``"bf16"``, ``"32"``, ``"auto"`` (bf16 on GPUs that have it), or ``"64"``, for checks.
+        checkpoint_dir, checkpoint_minutes, resume
+            Folder for checkpoints, how often, and whether to go on from the one that is there.
         seed
-            Of order, strands, masks and pairs.
-        accelerator, devices, **trainer_kwargs
-            To scvi-tools' ``Trainer``.
+            Of order, strands, masks, pairs and dropout.
+        **trainer_kwargs
+            To scvi-tools' ``Trainer``: `accelerator`, `devices`, `num_nodes`, `max_time`, `logger` (``"csv"`` too).
         """
-        mdata = self._resolve(mdata)
-        cell_types, weights = check_training(
-            mdata, cell_types=cell_types, tf_weight=tf_weight, max_epochs=max_epochs, batch_size=batch_size,
-            objectives=objectives,
+        fit(
+            self, self._resolve(mdata), cell_types=cell_types, tf_weight=tf_weight, max_epochs=max_epochs,
+            batch_size=batch_size, accumulate=accumulate, lr=lr, weight_decay=weight_decay, warmup=warmup,
+            objectives=objectives, ema=ema, patience=patience, precision=precision, seed=seed,
+            checkpoint_dir=checkpoint_dir, checkpoint_minutes=checkpoint_minutes, resume=resume,
+            trainer_kwargs=trainer_kwargs,
         )  # fmt: skip
-        data = prepare(
-            self.module, mdata, tfs=self.tfs, cell_types=cell_types, tf_weight=tf_weight, batch_size=batch_size,
-            seed=seed, is_new=not self.is_trained_,
-        )  # fmt: skip
-        plan = PretrainingPlan(
-            self.module, weights=weights, lr=lr, weight_decay=weight_decay, warmup=warmup, seed=seed, chance=data.chance
-        )
-        defaults = {"enable_progress_bar": False, "gradient_clip_val": 1.0, "check_val_every_n_epoch": 1}
-        self.history_ = self.history_ or {}  # scvi-tools appends to it, and warns where there is none
-        callbacks = [Progress(), *trainer_kwargs.pop("callbacks", [])]
-        with quiet_training():
-            TrainRunner(
-                self, training_plan=plan, data_splitter=data.module, max_epochs=max_epochs, accelerator=accelerator,
-                devices=devices, callbacks=callbacks, **{**defaults, **trainer_kwargs},
-            )()  # fmt: skip
-        self.pretraining_history = pd.DataFrame(plan.rows, columns=list(_keys.HISTORY_COLUMNS))
-        self.training_record = {
-            **data.record, "objectives": weights, "max_epochs": max_epochs, "batch_size": batch_size, "lr": lr,
-            "weight_decay": weight_decay, "warmup": warmup, "seed": seed, "kmer_chance": data.chance,
-        }  # fmt: skip
 
     def get_latent_representation(
         self,
@@ -182,6 +173,9 @@ class GeneBERT(BaseModelClass):
         cell_type: str | None = None,
         tf_weight: TFWeight = "none",
         strands: Strands = "both",
+        pooling: Pooling = "mean",
+        layer: int = -1,
+        max_seq_length: int | None = None,
         batch_size: int = 256,
         out: Any = None,
     ) -> np.ndarray:
@@ -198,6 +192,12 @@ class GeneBERT(BaseModelClass):
             What the cell type puts on the matrix.
         strands
             ``"both"``: average over the region and its reverse complement; ``"forward"``: as it lies on the reference.
+        pooling, layer
+            The sequence half: ``"mean"`` or ``"max"`` over the k-mers, or the state of ``"cls"``, behind this block of
+            the sequence encoder (0 the first, -1 the last).
+        max_seq_length
+            Bases read at once; a longer region is read in pieces that overlap by half. Default: as many as the network
+            has positions for.
         batch_size
             Regions per batch.
         out
@@ -209,14 +209,13 @@ class GeneBERT(BaseModelClass):
         """
         mdata = self._resolve(mdata)
         check_inputs(mdata, self.training_record)
-        check_literal(tf_weight, TFWeight, name="tf_weight")
-        check_literal(strands, Strands, name="strands")
-        check_range(batch_size, name="batch_size", low=1, integer=True)
-        weight = context_weight(mdata, cell_type, tf_weight=tf_weight, tfs=self.tfs)
-        windows = context_windows(mdata, cell_type=cell_type, window_size=self.module.config.window_size)
-        source = RegionSource(mdata, tfs=self.tfs, fill=self.module.tf_mean.cpu().numpy())
-        options = {"weight": weight, "strands": strands, "batch_size": batch_size, "out": out}
-        return embed_windows(self.module, source, windows, **options)
+        reading = Reading.of(
+            self.module.config, strands=strands, pooling=pooling, layer=layer, max_seq_length=max_seq_length
+        )
+        return embed_regions(
+            self.module, mdata, tfs=self.tfs, cell_type=cell_type, tf_weight=tf_weight, reading=reading,
+            batch_size=batch_size, out=out,
+        )  # fmt: skip
 
     def get_pretraining_scores(
         self,
@@ -252,7 +251,7 @@ class GeneBERT(BaseModelClass):
         )  # fmt: skip
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False, half_precision: bool = False) -> None:
-        """Write config and weights into a folder, without data and without pickle.
+        """Write config, weights and head into a folder, without data or pickle; of several processes the first does.
 
         Parameters
         ----------
@@ -262,7 +261,9 @@ class GeneBERT(BaseModelClass):
             Store 16-bit floats.
         """
         description = {"config": self.module.config.to_dict(), "tfs": self.tfs, "training": self.training_record}
-        write_weights(Path(dir_path), self.module.state_dict(), description, overwrite=overwrite, half=half_precision)
+        if self.is_first_process:
+            state = state_with_head(self)
+            write_weights(Path(dir_path), state, description, overwrite=overwrite, half=half_precision)
 
     @classmethod
     def load(cls, dir_path: str | Path, mdata: MuData | None = None, *, device: str = "auto") -> GeneBERT:
@@ -282,9 +283,9 @@ class GeneBERT(BaseModelClass):
         if mdata is not None:
             cls.setup_mudata(mdata)
         model = cls(mdata, config=config, tfs=description["tfs"])
-        load_state(model.module, state, directory=Path(dir_path))
         model.training_record = copy.deepcopy(description["training"])
-        model.is_trained_ = True
+        load_state(model.module, take_head(model, state), directory=Path(dir_path))
+        model.is_trained_ = bool(model.training_record)
         model.to_device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         return model
 

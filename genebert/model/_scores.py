@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy import stats
 
 from genebert.nn import Scored
@@ -36,28 +36,44 @@ class ScoreBook:
         Of masked genome modelling: ``entropy`` of the training k-mers in nats and ``commonest``, the share of the
         most frequent one.
     by_region
-        Keep sums per region, for intervals; else one line per batch is enough. (Pairs are always kept one by one.)
+        Keep sums per region, for intervals; else one line per batch is enough, and nothing waits for the device. (Pairs
+        are always kept one by one.)
     """
 
     def __init__(self, chance: Mapping[str, float], *, by_region: bool = True) -> None:
         self.chance, self.by_region = chance, by_region
-        self._tables: dict[str, list[np.ndarray]] = {}
+        self._tables: dict[str, list[torch.Tensor]] = {}
 
     @torch.no_grad()
     def add(self, scored: Mapping[str, Scored]) -> None:
         """Keep what a batch tells."""
         for name, item in scored.items():
-            columns = [item.rows, *_per_item(name, item)]
-            table = torch.stack([column.detach().cpu().double() for column in columns], dim=1).numpy()
+            columns = [_double(column) for column in (item.rows, *_per_item(name, item))]
+            table = torch.stack(columns, dim=1)
             if name != "next_segment":
-                table = _sums(table if self.by_region else table * ([0.0] + [1.0] * (table.shape[1] - 1)))
+                table = _sums(table) if self.by_region else _line(table)
+            self._tables.setdefault(name, []).append(table)
+
+    def tables(self) -> dict[str, torch.Tensor]:
+        """All lines so far, float64, by objective: what `merge` of another book takes."""
+        # Lines that were asked for before, or come from a checkpoint, are on the CPU, those since then on the device.
+        joined = {
+            name: torch.cat([torch.cat(list(run)).cpu() for _, run in groupby(tables, key=lambda table: table.device)])
+            for name, tables in self._tables.items()
+        }
+        self._tables = {name: [table] for name, table in joined.items()}
+        return joined
+
+    def merge(self, tables: Mapping[str, torch.Tensor]) -> None:
+        """Add the lines of another book."""
+        for name, table in tables.items():
             self._tables.setdefault(name, []).append(table)
 
     def summary(self, *, rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """One row per objective and metric, with its chance level; with `rng`, a 95 % bootstrap interval over regions."""
         rows = []
-        for name, tables in self._tables.items():
-            table = np.concatenate(tables)
+        for name, table in self.tables().items():
+            table = table.numpy()
             if not len(table):
                 continue
             found = [
@@ -73,22 +89,30 @@ class ScoreBook:
 def _per_item(name: str, item: Scored) -> tuple[torch.Tensor, ...]:
     """What the metrics need of each item: k-mer, pair, region or hidden score."""
     if name == "masked_genome":
-        nats = F.cross_entropy(item.prediction.float(), item.truth, reduction="none")
-        return nats, item.prediction.argmax(-1) == item.truth
+        return item.nats, item.prediction == item.truth
     if name == "next_segment":
-        nats = F.binary_cross_entropy_with_logits(item.prediction.float(), item.truth, reduction="none")
-        return nats, item.prediction, item.truth
+        return item.nats, item.prediction, item.truth
     if name == "matching":
-        chance = torch.full_like(item.rows, len(item.rows)).double().reciprocal()
-        return item.loss.expand(len(item.rows)), item.prediction == item.truth, chance, -chance.log()
-    return (item.prediction - item.truth) ** 2, item.truth, item.truth**2
+        chance = torch.full_like(item.nats, 1 / max(item.n_candidates, 1))
+        return item.nats, item.prediction == item.truth, chance, -chance.log()
+    return item.nats, item.truth, item.truth**2
 
 
-def _sums(table: np.ndarray) -> np.ndarray:
+def _double(column: torch.Tensor) -> torch.Tensor:
+    return (column.cpu() if column.device.type == "mps" else column).double()  # Apple's GPUs have no 64 bits
+
+
+def _line(table: torch.Tensor) -> torch.Tensor:
+    """One line for all: no region, sums of the other columns, number of items."""
+    line = torch.cat([table.new_zeros(1), table[:, 1:].sum(0), table.new_full((1,), len(table))])[None]
+    return line[: len(table)]  # none where there was nothing to score
+
+
+def _sums(table: torch.Tensor) -> torch.Tensor:
     """One line per region: region, sums of the other columns, number of items."""
-    regions, inverse, count = np.unique(table[:, 0], return_inverse=True, return_counts=True)
-    sums = [np.bincount(inverse, weights=column, minlength=len(regions)) for column in table[:, 1:].T]
-    return np.column_stack([regions, *sums, count])
+    regions, inverse, count = torch.unique(table[:, 0], return_inverse=True, return_counts=True)
+    sums = table.new_zeros((len(regions), table.shape[1] - 1)).index_add_(0, inverse, table[:, 1:])
+    return torch.cat([regions[:, None], sums, count[:, None].double()], dim=1)
 
 
 def _metrics(name: str, table: np.ndarray, chance: Mapping[str, float]) -> dict[str, tuple[float, float]]:

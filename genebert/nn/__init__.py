@@ -6,6 +6,7 @@ from genebert.nn._masking import hidden_kmers, hide_spans, hide_tfs, neighbour_p
 from genebert.nn._motif_scan import MotifConvolution
 from genebert.nn._network import GeneBERTNetwork, NetworkOutput
 from genebert.nn._objectives import OBJECTIVES, Batch, Scored, objectives
+from genebert.nn._pooling import Pooling, pool, read_sequences
 from genebert.nn._region import RegionEncoder
 from genebert.nn._sequence import MASK, SequenceEncoder, SequenceOutput, count_tokens, tokenize
 
@@ -18,6 +19,7 @@ __all__ = [
     "GeneBERTNetwork",
     "MotifConvolution",
     "NetworkOutput",
+    "Pooling",
     "RegionEncoder",
     "Scored",
     "SequenceEncoder",
@@ -32,5 +34,7 @@ __all__ = [
     "neighbour_pairs",
     "next_segment_loss",
     "objectives",
+    "pool",
+    "read_sequences",
     "tokenize",
 ]

@@ -85,6 +85,11 @@ class GeneBERTConfig:
         return self.dim + self.region_out
 
     @property
+    def norm_eps(self) -> float:
+        """What layer norms add to the variance: BERT's with post-norm, else torch's."""
+        return 1e-12 if self.norm == "post" else 1e-5
+
+    @property
     def n_kmers(self) -> int:
         """Classes of masked genome modelling."""
         return 4**self.k

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genebert.nn._config import GeneBERTConfig
+
 __all__ = ["Attention", "Block", "rotary_angles"]
 
 
@@ -15,16 +17,17 @@ def rotary_angles(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     positions
-        Integers ``(batch, tokens)``.
+        Integers ``(batch, tokens)``; one row where all of the batch are alike.
     head_dim
         Channels per head.
     """
     frequencies = 10_000 ** -(torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim)
-    angles = positions[:, None, :, None].float() * frequencies  # (batch, 1, tokens, head_dim / 2)
+    angles = positions[:, :, None, None, None].float() * frequencies  # (batch, tokens, 1, 1, head_dim / 2)
     return angles.cos(), angles.sin()
 
 
 def _rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate ``(batch, tokens, 2, heads, head_dim)``: queries and keys at once, before heads and tokens change places."""
     cos, sin = (angle.to(x.dtype) for angle in angles)
     left, right = x.chunk(2, dim=-1)
     return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
@@ -40,32 +43,70 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None, angles: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Tensor | None = None,
+        angles: tuple[Tensor, Tensor] | None = None,
+        chosen: Tensor | None = None,
+    ) -> Tensor:
         batch, tokens, dim = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.n_heads, dim // self.n_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (batch, heads, tokens, head_dim)
-        if angles is not None:
-            q, k = _rotate(q, angles), _rotate(k, angles)
+        if angles is None:
+            q, k, v = qkv.unbind(2)  # each (batch, tokens, heads, head_dim)
+        else:
+            (q, k), v = _rotate(qkv[:, :, :2], angles).unbind(2), qkv[:, :, 2]
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, dim))
+        mixed = F.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask, dropout_p=dropout
+        )
+        mixed = mixed.transpose(1, 2).reshape(batch, tokens, dim)
+        return self.out(mixed if chosen is None else mixed[chosen])
 
 
 class Block(nn.Module):
     """Transformer block: attention, then a two-layer perceptron, each with a residual and a norm before or after it."""
 
-    def __init__(self, dim: int, n_heads: int, *, dropout: float, norm: str = "pre") -> None:
+    def __init__(self, config: GeneBERTConfig) -> None:
         super().__init__()
-        self.post = norm == "post"
-        self.attention = Attention(dim, n_heads, dropout=dropout)
-        self.attention_norm = nn.LayerNorm(dim, eps=1e-12 if self.post else 1e-5)
+        dim = config.dim
+        self.post = config.norm == "post"
+        self.attention = Attention(dim, config.n_heads, dropout=config.dropout)
+        self.attention_norm = nn.LayerNorm(dim, eps=config.norm_eps)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
-        self.mlp_norm = nn.LayerNorm(dim, eps=1e-12 if self.post else 1e-5)
-        self.dropout = nn.Dropout(dropout)
+        self.mlp_norm = nn.LayerNorm(dim, eps=config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, *, mask: Tensor | None = None, angles: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Tensor | None = None,
+        angles: tuple[Tensor, Tensor] | None = None,
+        chosen: Tensor | None = None,
+    ) -> Tensor:
+        """Run the block.
+
+        Parameters
+        ----------
+        x
+            States ``(batch, tokens, dim)``.
+        mask
+            True where a token may be seen ``(batch, 1, 1, tokens)``; None: everywhere.
+        angles
+            Of `rotary_angles`.
+        chosen
+            Tokens whose states are asked for, bool ``(batch, tokens)``; all of them are seen, no other is worked out.
+
+        Returns
+        -------
+        ``(batch, tokens, dim)``, or ``(chosen, dim)``.
+        """
+        kept = x if chosen is None else x[chosen]
         if self.post:
-            x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask, angles=angles)))
+            x = self.attention_norm(kept + self.dropout(self.attention(x, mask=mask, angles=angles, chosen=chosen)))
             return self.mlp_norm(x + self.dropout(self.mlp(x)))
-        x = x + self.dropout(self.attention(self.attention_norm(x), mask=mask, angles=angles))
+        mixed = self.attention(self.attention_norm(x), mask=mask, angles=angles, chosen=chosen)
+        x = kept + self.dropout(mixed)
         return x + self.dropout(self.mlp(self.mlp_norm(x)))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genebert._dna import N_BASES, N
-from genebert.nn._sequence import MASK
+from genebert._dna import N
+from genebert.nn._sequence import MASK, read_kmers
 
 __all__ = ["HIDDEN_FRACTION", "Pairs", "hidden_kmers", "hide_spans", "hide_tfs", "neighbour_pairs"]
 
@@ -69,10 +69,8 @@ def hidden_kmers(codes: Tensor, hidden: Tensor, *, k: int, stride: int) -> Tenso
     -------
     int64 ``(sequences, tokens)``: the k-mer read in base 4; -1 where a base of it is visible or an N.
     """
-    kmers = codes.long().unfold(-1, k, stride)  # (sequences, tokens, k)
-    powers = N_BASES ** torch.arange(k - 1, -1, -1, device=codes.device)
-    scored = hidden.unfold(-1, k, stride).all(-1) & (kmers < N).all(-1)
-    return (kmers * powers).sum(-1).masked_fill(~scored, -1)
+    numbers, highest = read_kmers(codes, k=k, stride=stride)
+    return numbers.masked_fill(~(hidden.unfold(-1, k, stride).all(-1) & (highest < N)), -1)
 
 
 def hide_tfs(

@@ -40,9 +40,9 @@ class KmerHead(nn.Module):
     region, the terms of the bases are learnt long before those of the k-mers.
     """
 
-    def __init__(self, dim: int, k: int) -> None:
+    def __init__(self, dim: int, k: int, *, norm_eps: float) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.LayerNorm(dim))
+        self.hidden = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.LayerNorm(dim, eps=norm_eps))
         self.bases = nn.Linear(dim, k * N_BASES)
         self.kmers = nn.Linear(dim, N_BASES**k)
         place = torch.arange(k)
@@ -65,7 +65,7 @@ class GeneBERTNetwork(nn.Module):
         self.config = config
         self.sequence_encoder = SequenceEncoder(config)
         self.region_encoder = RegionEncoder(config)
-        self.kmer_head = KmerHead(config.dim, config.k)
+        self.kmer_head = KmerHead(config.dim, config.k, norm_eps=config.norm_eps)
         self.next_head = nn.Sequential(nn.Linear(3 * config.dim, config.dim), nn.GELU(), nn.Linear(config.dim, 1))
         self.match_sequence = nn.Linear(config.dim, config.contrast_dim)
         self.match_region = nn.Linear(config.region_out, config.contrast_dim)
@@ -155,8 +155,9 @@ class GeneBERTNetwork(nn.Module):
 
     @torch.no_grad()
     def set_kmer_frequencies(self, frequencies: Tensor) -> None:
-        """Start masked genome modelling from the k-mer frequencies of the training regions."""
-        self.kmer_head.kmers.bias.copy_(frequencies.clamp(min=1e-12).log())
+        """Start masked genome modelling from the k-mer frequencies of the training regions; a head that was loaded stays."""
+        if not self.kmer_head.kmers.weight.any():
+            self.kmer_head.kmers.bias.copy_(frequencies.clamp(min=1e-12).log())
 
     @torch.no_grad()
     def set_filters(self, motifs: Tensor) -> None:

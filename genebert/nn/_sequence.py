@@ -12,9 +12,10 @@ from genebert._dna import N_BASES, N
 from genebert.nn._config import GeneBERTConfig
 from genebert.nn._layers import Block, rotary_angles
 
-__all__ = ["MASK", "SequenceEncoder", "SequenceOutput", "count_tokens", "tokenize"]
+__all__ = ["MASK", "SequenceEncoder", "SequenceOutput", "count_tokens", "read_kmers", "tokenize"]
 
 MASK = N + 1  # a base hidden from the encoder
+_SD = 0.02  # of what is looked up, before training, as in BERT
 PAD_TOKEN, UNKNOWN_TOKEN, CLS_TOKEN, SEP_TOKEN, MASK_TOKEN, N_SPECIAL = range(6)
 
 
@@ -23,8 +24,8 @@ def count_tokens(lengths: Tensor, config: GeneBERTConfig) -> Tensor:
     return ((lengths - config.k) // config.stride + 1).clamp(min=0)
 
 
-def tokenize(codes: Tensor, *, k: int, stride: int) -> Tensor:
-    """Read k-mers as token ids.
+def read_kmers(codes: Tensor, *, k: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Read k-mers as numbers in base 4, and the highest code in each, which tells whether all of its bases are known.
 
     Parameters
     ----------
@@ -33,14 +34,28 @@ def tokenize(codes: Tensor, *, k: int, stride: int) -> Tensor:
 
     Returns
     -------
+    int64 and the type of `codes`, both ``(..., tokens)``; where a base is no base the number means nothing.
+    """
+    behind = (codes.shape[-1] - k) // stride * stride + 1  # the last k-mer starts before this
+    bases = [codes[..., place : place + behind : stride] for place in range(k)]
+    numbers, highest = bases[0].long(), bases[0]
+    for base in bases[1:]:
+        numbers = numbers * N_BASES + base
+        highest = torch.maximum(highest, base)
+    return numbers, highest
+
+
+def tokenize(codes: Tensor, *, k: int, stride: int) -> Tensor:
+    """Read k-mers as token ids.
+
+    Returns
+    -------
     int64 ``(..., tokens)``: `MASK_TOKEN` where a base of the k-mer is hidden, else `UNKNOWN_TOKEN` where one is N,
     else `N_SPECIAL` + the k-mer read in base 4.
     """
-    kmers = codes.long().unfold(-1, k, stride)  # (..., tokens, k)
-    powers = N_BASES ** torch.arange(k - 1, -1, -1, device=codes.device)
-    ids = (kmers * powers).sum(-1) + N_SPECIAL
-    ids = ids.masked_fill((kmers == N).any(-1), UNKNOWN_TOKEN)
-    return ids.masked_fill((kmers == MASK).any(-1), MASK_TOKEN)
+    numbers, highest = read_kmers(codes, k=k, stride=stride)
+    ids = (numbers + N_SPECIAL).masked_fill(highest == N, UNKNOWN_TOKEN)
+    return ids.masked_fill(highest == MASK, MASK_TOKEN)
 
 
 class SequenceOutput(NamedTuple):
@@ -61,9 +76,13 @@ class KmerStem(nn.Module):
         super().__init__()
         self.k, self.stride = config.k, config.stride
         self.embedding = nn.Embedding(config.n_kmers + N_SPECIAL, config.dim)
+        nn.init.normal_(self.embedding.weight, std=_SD)
 
-    def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, codes: Tensor) -> Tensor:
         return self.embedding(tokenize(codes, k=self.k, stride=self.stride))
+
+    def special(self) -> Tensor:
+        return self.embedding.weight[CLS_TOKEN : SEP_TOKEN + 1]
 
 
 class ConvStem(nn.Module):
@@ -75,7 +94,7 @@ class ConvStem(nn.Module):
         self.filters = nn.Conv1d(N_BASES + 1, config.n_filters, config.filter_width, padding=config.filter_width // 2)
         self.mix = nn.Sequential(nn.LayerNorm(config.n_filters), nn.Linear(config.n_filters, config.dim))
 
-    def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, codes: Tensor) -> Tensor:
         bases = F.one_hot(codes.long(), MASK + 1).to(self.filters.weight.dtype)
         bases = bases[..., [0, 1, 2, 3, MASK]].transpose(1, 2)  # (batch, 5, length); N is zero, as padding is
         # A token is a whole k-mer, so that it never pools over padding. Pooling first leaves the GELU k times less to do.
@@ -90,17 +109,21 @@ class SequenceEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.stem = KmerStem(config) if config.stem == "kmer" else ConvStem(config)
-        self.special = nn.Parameter(torch.randn(2, config.dim) * 0.02)  # [CLS], [SEP]
+        # Among k-mers, [CLS] and [SEP] are words like the others.
+        self.special = nn.Parameter(torch.randn(2, config.dim) * _SD) if config.stem == "conv" else None
         self.segment = nn.Embedding(2, config.dim)
         self.position = nn.Embedding(config.max_tokens, config.dim) if config.positions == "learned" else None
-        self.input_norm = nn.LayerNorm(config.dim, eps=1e-12) if config.norm == "post" else nn.Identity()
-        self.blocks = nn.ModuleList(
-            Block(config.dim, config.n_heads, dropout=config.dropout, norm=config.norm) for _ in range(config.n_layers)
-        )
+        self.input_norm = nn.LayerNorm(config.dim, eps=config.norm_eps) if config.norm == "post" else nn.Identity()
+        self.input_dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.output_norm = nn.Identity() if config.norm == "post" else nn.LayerNorm(config.dim)
-        nn.init.normal_(self.segment.weight, std=0.02)
+        nn.init.normal_(self.segment.weight, std=_SD)
+        if self.position is not None:
+            nn.init.normal_(self.position.weight, std=_SD)
+        if config.norm == "post":
+            self.blocks.apply(_start_small)
 
-    def forward(self, codes: Tensor, lengths: Tensor) -> SequenceOutput:
+    def forward(self, codes: Tensor, lengths: Tensor, *, layer: int = -1) -> SequenceOutput:
         """Encode segments.
 
         Parameters
@@ -109,31 +132,54 @@ class SequenceEncoder(nn.Module):
             Bases, left-aligned ``(batch, segments, length)``.
         lengths
             Bases per segment ``(batch, segments)``; what lies behind is padding.
+        layer
+            States behind which block, counted as in a list; the last one's are normalised at the end.
         """
-        codes = F.pad(codes, (0, max(0, self.config.k - codes.shape[-1])), value=N)  # shorter than a k-mer: no token
-        batch, segments, length = codes.shape
-        states = self.stem(codes.reshape(-1, length), lengths.reshape(-1))
-        states = states.unflatten(0, (batch, segments))  # (batch, segments, tokens, dim)
         n_tokens = count_tokens(lengths, self.config)  # (batch, segments)
-        x, valid, positions = self._lay_out(states, n_tokens)
-        x = self.input_norm(x)
-        mask = None if bool(valid.all()) else valid[:, None, None, :]
-        angles = None if self.position is not None else rotary_angles(positions, self.config.dim // self.config.n_heads)
-        for block in self.blocks:
-            x = block(x, mask=mask, angles=angles)
-        x = self.output_norm(x)
-        tokens = x[:, 1:].unflatten(1, (segments, -1))[:, :, :-1]  # without [CLS] and [SEP]
+        x = self._run(codes, n_tokens, n_blocks=range(len(self.blocks))[layer] + 1)
+        tokens = x[:, 1:].unflatten(1, (lengths.shape[1], -1))[:, :, :-1]  # without [CLS] and [SEP]
         inside = torch.arange(tokens.shape[2], device=x.device) < n_tokens[..., None]  # (batch, segments, tokens)
         total = (tokens * inside[..., None]).sum(2)
         return SequenceOutput(tokens, total / n_tokens.clamp(min=1)[..., None], x[:, 0])
 
+    def states_at(self, codes: Tensor, lengths: Tensor, chosen: Tensor) -> Tensor:
+        """States of some k-mers only, as the head of masked genome modelling needs them: the last block skips the rest.
+
+        Parameters
+        ----------
+        codes, lengths
+            One segment each: ``(batch, length)``, ``(batch,)``.
+        chosen
+            bool ``(batch, tokens)``.
+
+        Returns
+        -------
+        ``(chosen, dim)``, the same numbers as ``tokens[chosen]`` of the whole.
+        """
+        n_tokens = count_tokens(lengths, self.config)[:, None]
+        return self._run(codes[:, None], n_tokens, n_blocks=len(self.blocks), chosen=F.pad(chosen, (1, 1)))
+
+    def _run(self, codes: Tensor, n_tokens: Tensor, *, n_blocks: int, chosen: Tensor | None = None) -> Tensor:
+        codes = F.pad(codes, (0, max(0, self.config.k - codes.shape[-1])), value=N)  # shorter than a k-mer: no token
+        states = self.stem(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])  # (batch, segments, tokens, dim)
+        x, valid, positions = self._lay_out(states, n_tokens)
+        x = self.input_dropout(self.input_norm(x))
+        is_full = bool(valid.all())
+        mask = None if is_full else valid[:, None, None, :]
+        angles = None
+        if self.position is None:  # without padding, all rows have the same places
+            angles = rotary_angles(positions[:1] if is_full else positions, self.config.dim // self.config.n_heads)
+        for number, block in enumerate(self.blocks[:n_blocks], start=1):
+            x = block(x, mask=mask, angles=angles, chosen=chosen if number == n_blocks else None)
+        return self.output_norm(x) if n_blocks == len(self.blocks) else x
+
     def _lay_out(self, states: Tensor, n_tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Put [CLS] in front and [SEP] behind each segment; positions count tokens, not padding."""
         batch, segments, width, dim = states.shape
+        cls, sep = self.stem.special() if self.special is None else self.special
         segment = self.segment.weight[:segments, None]  # (segments, 1, dim)
-        sep = self.special[1].expand(batch, segments, 1, dim)
-        x = (torch.cat([states, sep], dim=2) + segment).flatten(1, 2)
-        cls = (self.special[0] + self.segment.weight[0]).expand(batch, 1, dim)
+        x = (torch.cat([states, sep.expand(batch, segments, 1, dim)], dim=2) + segment).flatten(1, 2)
+        cls = (cls + self.segment.weight[0]).expand(batch, 1, dim)
         x = torch.cat([cls, x], dim=1)  # (batch, 1 + segments * (tokens + 1), dim)
 
         place = torch.arange(width + 1, device=x.device).expand(batch, segments, -1)
@@ -155,3 +201,10 @@ class SequenceEncoder(nn.Module):
                 "Use shorter sequences or a preset with rotary positions."
             )
             raise ValueError(msg)
+
+
+def _start_small(module: nn.Module) -> None:
+    """Start as BERT does (Devlin et al. 2019); behind norms, torch's own start would drown what is added to."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=_SD)
+        nn.init.zeros_(module.bias)

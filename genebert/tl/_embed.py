@@ -24,6 +24,9 @@ def embed(
     cell_type: str | None = None,
     tf_weight: TFWeight = "none",
     strands: str = "both",
+    pooling: str = "mean",
+    layer: int = -1,
+    max_seq_length: int | None = None,
     batch_size: int = 256,
     device: str = "auto",
     key_added: str = _keys.EMBEDDING.key,
@@ -50,6 +53,14 @@ def embed(
     strands
         ``"both"``: average over the region and its reverse complement, so that the strand changes nothing;
         ``"forward"``: as it lies on the reference.
+    pooling
+        How the states of a region's k-mers become its sequence half: ``"mean"`` or ``"max"`` over the k-mers, or the
+        state of the token ``"cls"`` in front of them. Shipped weights were trained with the mean.
+    layer
+        Block of the sequence encoder behind which the states are taken: 0 the first, -1 the last.
+    max_seq_length
+        Bases that are read at once. A longer region is read in pieces that overlap by half; a k-mer in several pieces
+        counts once in the mean. Default: no limit with rotary positions, else as many as there are positions for.
     batch_size
         Regions per batch; changes the speed only.
     device
@@ -86,7 +97,10 @@ def embed(
     check_key(key_added, reserved=mdata.mod)
     if not isinstance(model, GeneBERT):
         model = load("mini" if model is None else model, device=device)
-    params = {"cell_type": cell_type, "tf_weight": tf_weight, "strands": strands, "batch_size": batch_size}
+    params = {
+        "cell_type": cell_type, "tf_weight": tf_weight, "strands": strands, "pooling": pooling, "layer": layer,
+        "max_seq_length": max_seq_length, "batch_size": batch_size,
+    }  # fmt: skip
     home = model.device
     model.to_device(home if device == "auto" else device)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mudata import MuData
@@ -11,7 +12,8 @@ from genebert import _keys, _mudata
 from genebert._data import TFWeight
 from genebert._validate import check_key
 from genebert.model import GeneBERT
-from genebert.model._training import check_training
+from genebert.model._fit import check_run
+from genebert.model._settings import TrainingSettings
 from genebert.nn import GeneBERTConfig
 
 __all__ = ["pretrain"]
@@ -27,6 +29,8 @@ def pretrain(
     batch_size: int = 256,
     lr: float = 1e-3,
     objectives: Mapping[str, float] | None = None,
+    checkpoint_dir: str | Path | None = None,
+    resume: bool = False,
     key_added: str = "genebert",
     seed: int = 0,
     **train_kwargs: Any,
@@ -35,6 +39,9 @@ def pretrain(
 
     Train regions are those of ``region_split`` (:func:`genebert.pp.split_regions`); val scores each epoch. Without a
     split, or without val, an inner part is cut off: whole chromosomes where there are several.
+
+    Regions of a store that :func:`genebert.io.open` opened are read block by block, so that memory does not grow with
+    their number. With ``devices=``, ``num_nodes=`` several processes train together, see :doc:`/cluster`.
 
     Parameters
     ----------
@@ -47,22 +54,36 @@ def pretrain(
     tf_weight
         What a cell type puts on the TF x regions matrix.
     max_epochs, batch_size, lr
-        Passes over all windows; regions per step; highest learning rate.
+        Passes over all windows; regions per step, on all devices together; highest learning rate.
     objectives
         Weights of ``masked_genome``, ``next_segment``, ``matching`` and ``masked_region``; 0 switches off.
+    checkpoint_dir
+        Folder into which the run is saved every few minutes; None: it is not.
+    resume
+        Go on from the checkpoint in that folder, where there is one: the result is that of a run that was never
+        interrupted.
     key_added
         Where the record goes.
     seed
         Of weights, order, strands and masks.
     **train_kwargs
-        To :meth:`genebert.model.GeneBERT.train`.
+        To :meth:`genebert.model.GeneBERT.train`: `accumulate`, `ema`, `patience`, `precision`, `checkpoint_minutes`, and
+        what Lightning's Trainer takes, such as `accelerator`, `devices` and ``logger="csv"``.
 
     Returns
     -------
     The trained model (`save`, `get_latent_representation`). Besides, this writes
 
     ``mdata.uns["genebert"]["pretrain"][key_added]``
-        ``params``, ``history`` (one row per measurement, see :func:`genebert.get.history`) and ``model``, a digest.
+        ``params``, ``history`` (one row per measurement, see :func:`genebert.get.history`) and ``model``, a digest. Where
+        several processes train together, only the first one writes.
+
+    Raises
+    ------
+    FileExistsError
+        When there is a checkpoint and `resume` is not set.
+    ValueError
+        When the checkpoint comes from other settings or other data.
 
     Notes
     -----
@@ -78,18 +99,20 @@ def pretrain(
     _keys.DNA_CODE.get(mdata)
     check_key(key_added, reserved=mdata.mod)
     GeneBERTConfig.preset(preset, n_tfs=1)  # raises where there is no such preset
-    check_training(
-        mdata, cell_types=cell_types, tf_weight=tf_weight, max_epochs=max_epochs, batch_size=batch_size,
-        objectives=objectives,
-    )  # fmt: skip
+    settings = {
+        "cell_types": cell_types, "tf_weight": tf_weight, "max_epochs": max_epochs, "batch_size": batch_size, "lr": lr,
+        "objectives": objectives, "seed": seed,
+    }  # fmt: skip
+    minutes = train_kwargs.setdefault("checkpoint_minutes", 10)
+    run = {"checkpoint_dir": checkpoint_dir, "resume": resume}
+    check_run(**run, checkpoint_minutes=minutes, trainer_kwargs=train_kwargs)
+    TrainingSettings.of(mdata, **settings, **train_kwargs)
     mdata = _mudata.writable(mdata, copy=False)
     GeneBERT.setup_mudata(mdata)
     model = GeneBERT(mdata, preset=preset, seed=seed)
-    model.train(
-        cell_types=cell_types, tf_weight=tf_weight, max_epochs=max_epochs, batch_size=batch_size, lr=lr,
-        objectives=objectives, seed=seed, **train_kwargs,
-    )  # fmt: skip
+    model.train(**settings, **run, **train_kwargs)
     params = {"preset": preset, **model.training_record}
     history = model.pretraining_history
-    _keys.record(mdata, "pretrain", key_added, params=params, history=history, model=model.digest)
+    if model.is_first_process:
+        _keys.record(mdata, "pretrain", key_added, params=params, history=history, model=model.digest)
     return model

@@ -68,3 +68,57 @@ def test_scores_in_the_order_of_the_model(as_csr):
 def test_neither_sequences_nor_matrix():
     with pytest.raises(KeyError, match="add_sequence"):
         RegionSource(_mudata.build({"other": AnnData(np.ones((2, 1)))}), tfs=["A"], fill=np.zeros(1))
+
+
+@pytest.fixture
+def sources(toy):
+    """In memory, as dask arrays of dense rows, and with scores as sparse blocks."""
+    import dask.array as da
+
+    codes, scores = _keys.DNA_CODE.get(toy), np.asarray(_keys.TF_SCORE.get(toy))
+    tfs = list(toy[_keys.TF].var_names)
+    versions = {"memory": (codes, scores), "store": tuple(da.from_array(x, chunks=(100, -1)) for x in (codes, scores))}
+    blocks = da.from_array(scores, chunks=(100, -1)).map_blocks(sparse.csr_matrix)
+    versions["sparse"] = (versions["store"][0], blocks)
+    found = {}
+    for name, (dna, matrix) in versions.items():
+        mdata = toy.copy()
+        _keys.DNA_CODE.set(mdata, dna)
+        _keys.TF_SCORE.set(mdata, matrix)
+        found[name] = RegionSource(mdata, tfs=tfs, fill=np.zeros(len(tfs)))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["store", "sparse"])
+@pytest.mark.parametrize("rows", [np.arange(40, 330), np.arange(0, 600, 7), np.array([3]), np.array([0, 1, 599])])
+def test_taking_rows_reads_the_same_from_anywhere(sources, kind, rows, monkeypatch):
+    monkeypatch.setattr("genebert._data._source.ROWS", 128)
+    here, there = sources["memory"].take(rows), sources[kind].take(rows)
+    every = np.arange(len(rows))
+    np.testing.assert_array_equal(here.codes(every)[0], there.codes(every)[0])
+    np.testing.assert_array_equal(here.scores(every), there.scores(every))
+    assert there.in_memory
+    assert not sources[kind].in_memory
+
+
+def test_a_sample_comes_from_what_is_allowed(sources):
+    allowed = np.random.default_rng(0).random(600) < 0.5
+    for source in sources.values():
+        rows = source.sample(allowed, 120, seed=1)
+        assert len(rows) == 120
+        assert len(set(rows)) == 120
+        assert allowed[rows].all()
+        assert (np.diff(rows) > 0).all()
+        np.testing.assert_array_equal(source.sample(allowed, 120, seed=1), rows)
+        assert len(source.sample(allowed, 10_000, seed=1)) == allowed.sum()
+
+
+def test_lengths_without_padding(toy):
+    codes = _keys.DNA_CODE.get(toy).copy()
+    codes[3, 150:] = N
+    codes[4, :20] = N
+    tfs = list(toy[_keys.TF].var_names)
+    assert RegionSource(toy, tfs=tfs, fill=np.zeros(len(tfs))).lengths() is None
+    _keys.DNA_CODE.set(toy, codes)
+    lengths = RegionSource(toy, tfs=tfs, fill=np.zeros(len(tfs))).lengths()
+    assert lengths[[2, 3, 4]].tolist() == [200, 150, 180]

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import genebert as gb
 from genebert import _keys, _mudata
+from genebert._dna import reverse_complement
 from genebert.model import GeneBERT
 from genebert.model._pretrained import read_weights, write_weights
 from genebert.nn import GeneBERTConfig
@@ -69,13 +70,62 @@ def test_a_closed_region_has_a_window_of_one(model, toy):
 
 
 def test_the_strand_changes_nothing_by_default(model, toy):
-    from genebert._dna import reverse_complement
-
     turned = toy.copy()
     _keys.DNA_CODE.set(turned, reverse_complement(_keys.DNA_CODE.get(toy)))
     np.testing.assert_allclose(embed(model, turned), embed(model, toy), atol=1e-5)
     difference = embed(model, turned, strands="forward") - embed(model, toy, strands="forward")
     assert np.abs(difference).max() > 1e-2
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+@pytest.mark.parametrize("max_seq_length", [None, 70])
+def test_no_pooling_depends_on_strand_batch_or_padding(model, toy, pooling, max_seq_length):
+    options = {"pooling": pooling, "max_seq_length": max_seq_length}
+    toy = toy[:60].copy()
+    _keys.DNA_CODE.get(toy)[::2, 130:] = 4  # of two lengths
+    full = embed(model, toy, **options)
+    np.testing.assert_allclose(embed(model, toy, batch_size=7, **options), full, atol=1e-5)
+    np.testing.assert_allclose(embed(model, toy[[8]].copy(), **options)[0], full[8], atol=1e-5)
+    turned = toy.copy()
+    _keys.DNA_CODE.set(turned, reverse_complement(_keys.DNA_CODE.get(toy)))
+    np.testing.assert_allclose(embed(model, turned, **options), full, atol=1e-5)
+    padded = toy.copy()
+    _keys.DNA_CODE.set(padded, np.pad(_keys.DNA_CODE.get(toy), ((0, 0), (3, 8)), constant_values=4))
+    np.testing.assert_allclose(embed(model, padded, **options), full, atol=1e-5)
+    assert np.abs(full - embed(model, toy))[:, : model.module.config.dim].max() > 1e-2 or options == {
+        "pooling": "mean", "max_seq_length": None,
+    }  # fmt: skip
+
+
+def test_regions_that_fit_have_the_same_numbers(model, toy):
+    full = embed(model, toy)
+    np.testing.assert_array_equal(embed(model, toy, max_seq_length=200), full)
+    assert np.abs(embed(model, toy, max_seq_length=196) - full).max() > 1e-2
+
+
+def test_longer_regions_than_there_are_positions_for(toy):
+    small = {"positions": "learned", "norm": "post", "max_tokens": 12}  # 12 - 2 k-mers of 4 bases, one every 4
+    tfs = list(toy[_keys.TF].var_names)
+    model = GeneBERT(tfs=tfs, config=GeneBERTConfig.preset("tiny", n_tfs=len(tfs), **small))
+    toy = toy[:20].copy()
+    _keys.DNA_CODE.get(toy)[5, 40:] = 4
+    full = embed(model, toy)
+    assert np.isfinite(full).all()
+    np.testing.assert_array_equal(embed(model, toy, max_seq_length=40), full)
+    np.testing.assert_allclose(embed(model, toy[[5]].copy())[0], full[5], atol=1e-5)  # which fits
+    with pytest.raises(ValueError, match=r"`max_seq_length` to be an integer in \[4, 40\]; found 41"):
+        embed(model, toy, max_seq_length=41)
+
+
+def test_layers_differ(toy):
+    tfs = list(toy[_keys.TF].var_names)
+    model = GeneBERT(tfs=tfs, config=GeneBERTConfig.preset("tiny", n_tfs=len(tfs), n_layers=2))
+    toy = toy[:20].copy()
+    np.testing.assert_array_equal(embed(model, toy, layer=1), embed(model, toy))
+    first = embed(model, toy, layer=0)
+    np.testing.assert_array_equal(embed(model, toy, layer=-2), first)
+    assert np.abs(first - embed(model, toy))[:, :32].max() > 1e-2
+    np.testing.assert_array_equal(first[:, 32:], embed(model, toy)[:, 32:])  # the matrix is read as before
 
 
 @pytest.mark.parametrize(("before", "behind"), [(0, 9), (5, 0), (3, 8)])
@@ -106,6 +156,9 @@ def test_an_absent_modality_leaves_its_half_zero(model, toy):
         ({"tf_weight": "open"}, "Expected a `cell_type`"),
         ({"tf_weight": "loud"}, r"`tf_weight` to be one of 'none'.*found 'loud'"),
         ({"strands": "left"}, "`strands`"),
+        ({"pooling": "sum"}, "`pooling` to be one of 'mean', 'cls', 'max'; found 'sum'"),
+        ({"layer": 1}, r"`layer` to be an integer in \[-1, 0\]; found 1"),
+        ({"max_seq_length": 3}, r"`max_seq_length` to be an integer in \[4, inf\]; found 3"),
         ({"batch_size": 0}, "`batch_size`"),
     ],
 )

@@ -117,3 +117,17 @@ def test_shipped_weights_know_where_they_come_from():
     assert not {"chr1", "chr2", "chr8", "chr10"} & set(record["chromosomes"])
     assert gb.tl.load("mini").tfs
     assert set(gb.tl.load("mini").tfs) == set(gb.datasets.toy()[_keys.TF].var_names)
+
+
+def test_pooling_layer_and_pieces(toy):
+    gb.tl.embed(toy)
+    gb.tl.embed(toy, pooling="cls", layer=0, max_seq_length=120, key_added="other")
+    params = toy.uns[_keys.UNS]["embed"]["other"]["params"]
+    assert (params["pooling"], params["layer"], params["max_seq_length"]) == ("cls", 0, 120)
+    dim = gb.tl.load("mini").module.config.dim
+    difference = np.abs(toy.obsm["other"] - toy.obsm[KEY])
+    assert difference[:, :dim].max() > 1e-2
+    assert (difference[:, dim:] == 0).all()
+    with pytest.raises(ValueError, match=r"`layer` to be an integer in \[-2, 1\]; found 2"):
+        gb.tl.embed(toy, layer=2, key_added="none")
+    assert "none" not in toy.obsm

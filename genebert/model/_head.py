@@ -48,7 +48,7 @@ def fit_head(
     head: nn.Linear | None = None,
     parameters: Iterable[nn.Parameter] = (),
 ) -> tuple[nn.Linear, list[dict[str, Any]]]:
-    """Fit a linear head by masked cross-entropy; the epoch with the lowest loss on `val` wins.
+    """Fit a linear head by masked cross-entropy; what has the lowest loss on `val` wins, be it the start.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def fit_head(
     optimizer = torch.optim.AdamW(trained, lr=options.lr, weight_decay=_DECAY)
     rng = np.random.default_rng(options.seed)
     rows: list[dict[str, Any]] = []
-    best, waited = (float("inf"), _copies(trained)), 0
+    best, waited = (_epoch(encode, head, target, val, options.batch_size, None)["loss"], _copies(trained)), 0
     for epoch in range(options.max_epochs):
         rate = options.lr * 0.5 * (1 + np.cos(np.pi * epoch / options.max_epochs))
         for group in optimizer.param_groups:

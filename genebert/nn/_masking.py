@@ -54,11 +54,12 @@ def hide_spans(
     n_starts = ((lengths - span).clamp(min=0) // step + 1)[:, None]
     draw = torch.rand((n_sequences, most), generator=generator, device=device)
     start = (draw * n_starts).long() * step  # (sequences, spans)
-    place = torch.arange(length, device=device)
-    inside = (place >= start[..., None]) & (place < start[..., None] + span)  # (sequences, spans, length)
-    counts = torch.arange(most, device=device) < n_spans[:, None]
-    hidden = (inside & counts[..., None]).any(1)
-    hidden &= place < lengths[:, None]
+    counts = (torch.arange(most, device=device) < n_spans[:, None]).int()  # (sequences, spans)
+    change = torch.zeros((n_sequences, length + 1), dtype=torch.int32, device=device)
+    change.scatter_add_(1, start, counts)
+    change.scatter_add_(1, (start + span).clamp(max=length), -counts)
+    hidden = change.cumsum(1)[:, :length] > 0  # where more spans have begun than ended
+    hidden &= torch.arange(length, device=device) < lengths[:, None]
     return codes.masked_fill(hidden, MASK), hidden
 
 

@@ -16,7 +16,7 @@ from genebert._fasta import Fasta, FastaRecord, check_fasta
 from genebert._logging import info
 from genebert._validate import listed
 
-__all__ = ["Genome"]
+__all__ = ["Genome", "check_genome"]
 
 _SLICE = re.compile(r"^(?P<chrom>.+):(?P<first>\d+)-(?P<last>\d+)$")
 
@@ -201,6 +201,15 @@ class Genome:
         if chrom not in self._names:
             self._names.update(match_names([chrom], self.intervals))
         return self._names[chrom]
+
+
+def check_genome(genome: Genome | str | os.PathLike[str], *, or_path: bool = False) -> None:
+    """Raise unless it is a Genome or, where that will do, a path."""
+    if isinstance(genome, Genome) or (or_path and isinstance(genome, (str, os.PathLike))):
+        return
+    kinds = "a gb.Genome or the path of a FASTA file" if or_path else "a gb.Genome"
+    msg = f"Expected `genome` to be {kinds}; found {type(genome).__name__}. Write gb.Genome(path)."
+    raise TypeError(msg)
 
 
 def _place(name: str, record: FastaRecord) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from mudata import MuData
 
 from genebert._store import HANDLE, store_of
 
-__all__ = ["build", "check_in_memory", "keep", "put", "quiet", "taken", "writable"]
+__all__ = ["build", "check_in_memory", "check_mudata", "keep", "put", "quiet", "taken", "writable"]
 
 REGION_AXIS = 0  # regions are observations in every modality
 
@@ -25,6 +25,16 @@ def build(modalities: Mapping[str, AnnData]) -> MuData:
     """Make a MuData whose modalities share their observations, the regions."""
     with quiet():
         return MuData(dict(modalities), axis=REGION_AXIS)
+
+
+def check_mudata(mdata: MuData) -> None:
+    """Raise unless it is a MuData."""
+    if not isinstance(mdata, MuData):
+        remedy = "Make one with a function of gb.io, such as gb.io.from_anndata."
+        if isinstance(mdata, AnnData):
+            remedy = "Write it with adata.write_h5ad(path), or make a MuData of it with gb.io.from_anndata."
+        msg = f"Expected `mdata` to be a MuData; found {type(mdata).__name__}. {remedy}"
+        raise TypeError(msg)
 
 
 def put(mdata: MuData, **modalities: AnnData) -> None:

@@ -12,9 +12,9 @@ from scipy import sparse
 
 from genebert._logging import info, warn
 from genebert._pool_kernel import add_columns, add_rows
-from genebert._validate import check_amounts, check_columns
+from genebert._validate import check_amounts, check_columns, listed
 
-__all__ = ["Groups", "group_cells", "mean_log_cpm", "pool"]
+__all__ = ["Groups", "column_name", "group_cells", "mean_log_cpm", "pool"]
 
 CHUNK = 5_000  # cells read from a file at once; in 200,000 peaks these are some 200 MB
 BLOCK = 2**16  # values of a dense matrix, and sums, at once: what that allocates stays in the cache
@@ -34,23 +34,62 @@ class Groups(NamedTuple):
     """int64 ``(cell types,)``"""
 
 
-def group_cells(cells: pd.DataFrame, *, groupby: str, replicate: str | None) -> Groups:
+def column_name(column: str | pd.Series | None, *, name: str, optional: bool = False) -> str | None:
+    """Name of a column of the cells, or of a Series that stands for one; None for None where it is optional.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    """
+    if isinstance(column, str) or (column is None and optional):
+        return column
+    if isinstance(column, pd.Series):
+        return name if column.name is None else str(column.name)
+    remedy = "Give an array as pd.Series(values, index=adata.obs_names)."
+    if isinstance(column, (list, tuple)) and all(isinstance(part, str) for part in column):
+        remedy = "Join several into one column first: adata.obs['a'].astype(str) + ' ' + adata.obs['b'].astype(str)."
+    msg = f"Expected `{name}` to be the name of one column, or a Series by the cells' names; found a {type(column).__name__}. {remedy}"
+    raise TypeError(msg)
+
+
+def group_cells(cells: pd.DataFrame, *, groupby: str | pd.Series, replicate: str | pd.Series | None) -> Groups:
     """Number the cell types, or the pairs of cell type and replicate, of a table of cells.
 
-    Cells without either are left out, and their number is logged. Cell types without cells are none.
+    A Series, such as a column of another table, is matched by the cells' names. Cells without either are left out, and
+    their number is logged. Cell types without cells are none.
     """
-    columns = [groupby] if replicate is None else [groupby, replicate]
-    check_columns(cells.columns, columns, what="a table of cells")
-    known = cells[columns].notna().all(axis=1).to_numpy()
+    asked = {"groupby": groupby} | ({} if replicate is None else {"replicate": replicate})
+    names = [column_name(column, name=name) for name, column in asked.items()]
+    check_columns(
+        cells.columns, [column for column in asked.values() if isinstance(column, str)], what="a table of cells"
+    )
+    columns = {
+        name: cells[column] if isinstance(column, str) else _by_name(column, cells.index, name=name)
+        for name, column in asked.items()
+    }
+    known = np.all([column.notna() for column in columns.values()], axis=0)
     if not known.all():
-        info(f"{(~known).sum()} of {len(known)} cells have no {' or no '.join(map(repr, columns))}, left out")
-    types = cells[groupby][known].astype("category").cat.remove_unused_categories().cat
+        info(f"{(~known).sum()} of {len(known)} cells have no {' or no '.join(map(repr, names))}, left out")
+    types = columns["groupby"][known].astype("category").cat.remove_unused_categories().cat
     codes = np.full(len(cells), -1)
     codes[known] = types.codes
     n_cells = np.bincount(codes[known], minlength=len(types.categories)).astype(np.int64)
     if replicate is None:
         return Groups(codes, np.arange(len(types.categories)), types.categories, n_cells)
-    return Groups(*_pairs(codes, cells[replicate].astype(str).to_numpy()), types.categories, n_cells)
+    return Groups(*_pairs(codes, columns["replicate"].astype(str).to_numpy()), types.categories, n_cells)
+
+
+def _by_name(values: pd.Series, cells: pd.Index, *, name: str) -> pd.Series:
+    """Values of the cells, from a column of another table."""
+    n_known = int(cells.isin(values.index).sum())
+    if n_known == 0 or not values.index.is_unique:
+        msg = (
+            f"Expected `{name}` to be indexed by the {len(cells)} cells, each once ({listed(cells, most=2)}); found "
+            f"{listed(values.index, most=2)}, {n_known} of them among the cells. Give it the names of the cells."
+        )
+        raise ValueError(msg)
+    return values.reindex(cells)
 
 
 def _pairs(codes: np.ndarray, replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

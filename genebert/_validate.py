@@ -26,26 +26,45 @@ def listed(items: Iterable[Any], *, most: int = 5) -> str:
     return text if len(items) <= most else f"{text} and {len(items) - most} more"
 
 
-def check_literal(value: Any, choices: Any, *, name: str) -> None:
-    """Raise unless `value` is one of `choices` (a `typing.Literal` or a sequence)."""
+def check_literal(value: Any, choices: Any, *, name: str, also: Sequence[str] = ()) -> None:
+    """Raise unless `value` is one of `choices` (a `typing.Literal` or a sequence).
+
+    `also` tells in words what else the argument takes, which the caller has seen to before.
+    """
     allowed = get_args(choices) or tuple(choices)
     if value not in allowed:
-        msg = f"Expected `{name}` to be one of {listed(map(repr, allowed), most=20)}; found {value!r}."
+        msg = f"Expected `{name}` to be one of {listed([*map(repr, allowed), *also], most=20)}; found {value!r}."
         raise ValueError(msg)
 
 
 def check_range(
-    value: float, *, name: str, low: float | None = None, high: float | None = None, integer: bool = False
+    value: float,
+    *,
+    name: str,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    integer: bool = False,
 ) -> None:
-    """Raise unless `value` is a number (an integer, where asked) in [`low`, `high`]."""
-    bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
+    """Raise unless `value` is a number (an integer, where asked) in [`low`, `high`] and greater than `above`."""
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
     low_end, high_end = -np.inf if low is None else low, np.inf if high is None else high
-    if not is_number or not low_end <= value <= high_end:  # NaN is in no range
+    if (
+        not is_number or not low_end <= value <= high_end or (above is not None and value <= above)
+    ):  # NaN is in no range
         kind = "an integer" if integer else "a number"
-        msg = f"Expected `{name}` to be {kind} in {bounds}; found {value!r}."
+        msg = f"Expected `{name}` to be {kind}{_bounds(low=low, high=high, above=above)}; found {value!r}."
         raise ValueError(msg)
+
+
+def _bounds(*, low: float | None, high: float | None, above: float | None) -> str:
+    """Say what a number may be: `` in [0, 1]``, ``, 1 or more``, `` above 0, at most 1``."""
+    if above is not None:
+        return f" above {above}" + ("" if high is None else f", at most {high}")
+    if low is not None and high is not None:
+        return f" in [{low}, {high}]"
+    return f", {low} or more" if low is not None else f", {high} or less" if high is not None else ""
 
 
 def check_columns(columns: Iterable[str], required: Sequence[str], *, what: str) -> None:

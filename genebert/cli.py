@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import genebert as gb
+from genebert import _keys
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -33,6 +35,7 @@ CONTAINERS = (".h5mu", ".zarr")
 SEQUENCES = (".fa", ".fasta", ".fna", ".tsv", ".csv")
 REGIONS = (".bed", ".narrowpeak", ".broadpeak")
 CELLS = (".h5ad",)
+TENX = (".h5",)
 
 CHATTY = ("lightning.pytorch.utilities.rank_zero", "scvi.data")
 """Loggers that speak to developers."""
@@ -59,6 +62,7 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fail(message: str) -> None:
+    message = re.sub(r'\b(duplicates|missing)="(\w+)"', r"--\1 \2", message)  # as an option is given here
     typer.echo(f"Error: {' '.join(message.split())}", err=True)
     raise typer.Exit(1)
 
@@ -92,8 +96,6 @@ def demo(
     Example: `genebert demo --output demo_output`
     """
     import scanpy as sc
-
-    from genebert import _keys
 
     output.mkdir(parents=True, exist_ok=True)
     typer.echo(f"1/5  toy data: {n_regions} regions with planted motifs")
@@ -153,6 +155,12 @@ def scan(
     ] = None,
     seq_length: Annotated[int | None, typer.Option(help="Bases read around each region's centre.")] = None,
     edge: Annotated[str, typer.Option(help="Regions past the end of a chromosome: pad, shift, drop or error.")] = "pad",
+    missing: Annotated[
+        str, typer.Option(help="Regions on chromosomes that the genome does not have: error or drop.")
+    ] = "error",
+    duplicates: Annotated[
+        str, typer.Option(help="Regions that occur more than once in a .bed or .narrowPeak: error or drop.")
+    ] = "error",
 ) -> None:
     """Read regions, fetch their DNA and score every motif in every region.
 
@@ -165,10 +173,12 @@ def scan(
     `genebert scan atac.h5ad --groupby cell_type --genome hg38.fa -o atac.h5mu`
     """
     _check_output(output)
-    mdata = _read(regions, groupby=groupby, replicate=replicate)
+    if _ends(regions, CELLS):  # pooling them takes long
+        _check_sequences(regions, has_sequences=genome is not None)
+    mdata = _read(regions, groupby=groupby, replicate=replicate, duplicates=duplicates)
     if genome is not None:
-        options = {} if seq_length is None else {"seq_length": seq_length}
-        gb.pp.add_sequence(mdata, gb.Genome(genome), edge=edge, **options)
+        gb.pp.add_sequence(mdata, gb.Genome(genome), seq_length=seq_length, edge=edge, missing=missing)
+    _check_sequences(regions, has_sequences=_keys.DNA_CODE.has(mdata))
     gb.pp.scan_motifs(mdata, None if motifs is None else gb.io.read_motifs(motifs))
     _write(mdata, output)
 
@@ -249,20 +259,38 @@ def embed(
     _write(mdata, output)
 
 
-def _read(path: Path, *, groupby: str | None = None, replicate: str | None = None) -> MuData:
+def _ends(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(suffixes)
+
+
+def _check_sequences(path: Path, *, has_sequences: bool) -> None:
+    if not has_sequences:
+        msg = f"Expected --genome for the regions of {path.name!r}, which come without their DNA; found none. Give the FASTA: --genome hg38.fa."
+        raise ValueError(msg)
+
+
+def _read(path: Path, *, groupby: str | None, replicate: str | None, duplicates: str) -> MuData:
     """Read regions, sequences, cells x peaks or a MuData, by the end of the name."""
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(CELLS):
+    if duplicates != "error" and not _ends(path, REGIONS):
+        msg = f"Expected --duplicates only for regions ({', '.join(REGIONS)}); found {path.name!r}. Leave it out."
+        raise ValueError(msg)
+    if _ends(path, CELLS):
         return _read_cells(path, groupby=groupby, replicate=replicate)
+    if _ends(path, TENX):
+        msg = (
+            f"Expected cells x peaks as .h5ad; found {path.name!r}, a file of 10x. Convert it with scanpy, and add the column of "
+            "cell types: adata = scanpy.read_10x_h5(path, gex_only=False), then adata.write_h5ad('atac.h5ad')."
+        )
+        raise ValueError(msg)
     if groupby is not None or replicate is not None:
         msg = f"Expected --groupby and --replicate only for cells x peaks ({CELLS[0]}); found {path.name!r}. Leave them out."
         raise ValueError(msg)
-    if name.endswith(CONTAINERS):
+    if _ends(path, CONTAINERS):
         return gb.io.read(path)
-    if name.endswith(SEQUENCES):
+    if _ends(path, SEQUENCES):
         return gb.io.read_sequences(path)
-    if name.endswith(REGIONS):
-        return gb.io.read_regions(path)
+    if _ends(path, REGIONS):
+        return gb.io.read_regions(path, duplicates=duplicates)
     known = ", ".join((*REGIONS, *SEQUENCES, *CELLS, *CONTAINERS))
     msg = f"Expected a name that ends in one of {known} (.gz is fine for text); found {path.name!r}."
     raise ValueError(msg)

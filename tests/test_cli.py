@@ -127,7 +127,9 @@ def test_scan_cells(run, tmp_path, genome_file, motif_file):
         ("absent.bed", None, "absent.bed"),
         ("x.xlsx", "", "Expected a name that ends in one of .bed"),
         ("x.bed", "chr1\t5\t1\n", "Error:"),
-        ("x.bed", "chr1\t5\t100\n", "add_sequence"),  # no --genome
+        ("x.bed", "chr1\t5\t100\n", "Expected --genome for the regions of 'x.bed'"),
+        ("x.h5ad", "", "Expected --genome for the regions of 'x.h5ad'"),
+        ("x.h5", "", "Convert it with scanpy"),
     ],
 )
 def test_errors_are_one_line(run, tmp_path, motif_file, name, content, message):
@@ -191,3 +193,18 @@ def test_demo(tmp_path):
     embedding = _keys.EMBEDDING.get(gb.io.read(tmp_path / "demo" / "demo.h5mu"))
     assert np.isfinite(embedding).all()
     assert embedding.std(axis=0).max() > 0
+
+
+def test_scan_leaves_out_repeated_regions_and_unknown_chromosomes(run, tmp_path, genome_file, motif_file):
+    bed = tmp_path / "peaks.bed"
+    bed.write_text("chr1\t1000\t1200\nchr1\t1000\t1200\nchr1\t2000\t2200\nchr9\t10\t210\n")
+    command = ["scan", bed, "-g", genome_file, "-m", motif_file, "-o", tmp_path / "out.h5mu"]
+    result = run(*command)
+    assert (result.exit_code, "Keep the first of each with --duplicates drop." in result.stderr) == (1, True)
+    result = run(*command, "--duplicates", "drop")
+    assert (result.exit_code, "or --missing drop to remove" in result.stderr) == (1, True)
+    result = run(*command, "--duplicates", "drop", "--missing", "drop")
+    assert result.exit_code == 0, result.output
+    assert list(gb.io.read(tmp_path / "out.h5mu").obs_names) == ["chr1:1000-1200", "chr1:2000-2200"]
+    result = run("scan", genome_file, "--duplicates", "drop", "-o", tmp_path / "out.h5mu")
+    assert "Expected --duplicates only for regions" in result.stderr

@@ -15,6 +15,7 @@ from Bio import bgzf
 
 import genebert as gb
 from genebert._dna import N, decode, encode
+from genebert._genome import check_genome
 
 LINE = 60
 
@@ -250,3 +251,11 @@ def test_refuses_records_that_cannot_be_indexed(tmp_path, text):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="Expected a FASTA file; found none"):
         gb.Genome(tmp_path / "none.fa")
+
+
+def test_check_genome(tmp_path):
+    check_genome(tmp_path / "genome.fa", or_path=True)
+    with pytest.raises(TypeError, match=r"`genome` to be a gb\.Genome or the path of a FASTA file; found NoneType"):
+        check_genome(None, or_path=True)
+    with pytest.raises(TypeError, match=r"`genome` to be a gb.Genome; found str. Write gb.Genome\(path\)"):
+        check_genome("genome.fa")

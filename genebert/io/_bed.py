@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,12 +12,14 @@ import pandas as pd
 
 from genebert._files import open_text
 from genebert._keys import CHROM, END, START
+from genebert._logging import info
 
 __all__ = ["SCORE", "SUMMIT", "read_bed"]
 
 SUMMIT = "summit"
 SCORE = "score"
 
+_NUMBER = re.compile(r"(?<![A-Za-z\d.])\d+(?![A-Za-z\d.])")  # in a header there is at most one that stands alone
 _SKIPPED = ("#", "track", "browser")
 _SCORE_COLUMN, _SIGNAL_COLUMN, _PVALUE_COLUMN, _SUMMIT_COLUMN = _NUMBERS = 4, 6, 7, 9
 _N_NARROWPEAK, _N_BROADPEAK = 10, 9  # columns
@@ -39,7 +42,9 @@ def read_bed(path: Path) -> pd.DataFrame:
     ValueError
         When a line is malformed; its number is named.
     """
-    rows, n_columns = _by_pandas(path) or _by_line(path)
+    rows, n_columns, header = _by_pandas(path) or _by_line(path)
+    if header:
+        info(f"{path.name}: line taken for a header and skipped: {header[:60]!r}")
     is_narrowpeak = n_columns == _N_NARROWPEAK
     is_broadpeak = (
         n_columns == _N_BROADPEAK and ".broadpeak" in path.name.lower()
@@ -50,9 +55,12 @@ def read_bed(path: Path) -> pd.DataFrame:
     return table
 
 
-def _by_pandas(path: Path) -> tuple[pd.DataFrame, int] | None:
-    """Read a file whose lines are all alike, which is several times faster; with its number of columns. Else None."""
-    n_skipped, n_columns = _look(path)
+def _by_pandas(path: Path) -> tuple[pd.DataFrame, int, str] | None:
+    """Read a file whose lines are all alike, which is several times faster; with its number of columns and its header.
+
+    Else None.
+    """
+    n_skipped, n_columns, header = _look(path)
     if n_columns < 3:
         return None
     numbers = [column for column in _NUMBERS if column < n_columns]
@@ -65,28 +73,28 @@ def _by_pandas(path: Path) -> tuple[pd.DataFrame, int] | None:
     except (ValueError, OverflowError):  # pandas' ParserError is a ValueError
         return None
     is_odd = (rows[1] < 0).any() or any(not chrom or chrom.startswith((*_SKIPPED, " ")) for chrom in rows[0].unique())
-    return None if is_odd else (rows, n_columns)
+    return None if is_odd else (rows, n_columns, header)
 
 
-def _look(path: Path) -> tuple[int, int]:
-    """Lines before the first with coordinates, and its columns between tabs; 0 columns where it is not among the first."""
+def _look(path: Path) -> tuple[int, int, str]:
+    """Lines before the first with coordinates, its columns between tabs (0 where it is not among the first), the header."""
     with open_text(path) as handle:
-        may_be_header = True
+        header = ""
         for number, line in enumerate(handle):
             text = line.rstrip("\r\n")
             if not text.strip() or text.startswith(_SKIPPED):
                 continue
             fields = text.split("\t")
             if len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit():
-                return number, len(fields)
-            if not may_be_header or any(field[:1].isdigit() for field in fields[1:3]):
+                return number, len(fields), header
+            if header or any(field[:1].isdigit() for field in fields[1:3]):
                 break
-            may_be_header = False
-    return 0, 0
+            header = text
+    return 0, 0, ""
 
 
-def _by_line(path: Path) -> tuple[pd.DataFrame, int]:
-    rows, may_be_header = [], True
+def _by_line(path: Path) -> tuple[pd.DataFrame, int, str]:
+    rows, header, header_number, may_be_header = [], "", 0, True
     with open_text(path) as handle:
         for number, line in enumerate(handle, start=1):
             text = line.rstrip("\r\n")
@@ -97,9 +105,13 @@ def _by_line(path: Path) -> tuple[pd.DataFrame, int]:
                 rows.append(fields)
             elif not may_be_header or any(field[:1].isdigit() for field in fields[1:3]):
                 _refuse_line(path, number, text)
+            else:
+                header, header_number = text, number
             may_be_header = False
+    if not rows and len(_NUMBER.findall(header)) > 1:
+        _refuse_line(path, header_number, header)
     table = pd.DataFrame(rows, dtype=object) if rows else pd.DataFrame(columns=range(3), dtype=object)
-    return table.astype({1: np.int64, 2: np.int64}), table.shape[1]
+    return table.astype({1: np.int64, 2: np.int64}), table.shape[1], header
 
 
 def _summits(rows: pd.DataFrame) -> np.ndarray:
@@ -120,7 +132,7 @@ def _scores(rows: pd.DataFrame, *, is_peak_file: bool) -> np.ndarray:
 
 def _refuse_line(path: Path, number: int, text: str) -> NoReturn:
     msg = (
-        f"Expected a chromosome, a start and an end (whole numbers) in each line of a BED file; line {number} of {path} "
+        f"Expected a chromosome, a start and an end (whole numbers), with tabs between, in each line of a BED file; line {number} of {path} "
         f"is {text[:60]!r}. Correct the line, or put '#' before it."
     )
     raise ValueError(msg)

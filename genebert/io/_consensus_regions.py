@@ -13,9 +13,9 @@ from mudata import MuData
 
 from genebert import _mudata
 from genebert._chromosomes import match_names
-from genebert._genome import Genome
+from genebert._genome import Genome, check_genome
 from genebert._keys import ACCESSIBILITY, CHROM, END, START, record
-from genebert._logging import info
+from genebert._logging import info, warn
 from genebert._regions import region_table
 from genebert._validate import check_range, listed
 from genebert.io._bed import SCORE
@@ -85,7 +85,7 @@ def consensus_regions(
     Raises
     ------
     TypeError
-        When a source is no path, DataFrame or MuData.
+        When a source is no path, DataFrame or MuData, or `genome` is no Genome.
     ValueError
         When no region is left, a source is malformed, two have one name, or they name different assemblies.
 
@@ -100,6 +100,8 @@ def consensus_regions(
     chr1:100-400  1.0  1.0
     chr1:900-950  1.0  0.0
     """
+    if genome is not None:
+        check_genome(genome)
     _check_options(width=width, merge_gap=merge_gap, min_sources=min_sources, n_sources=len(sources))
     peaks = _comparable(one_spelling(_read(sources)), score_per_million=score_per_million)
     n_peaks = sum(map(len, peaks.values()))
@@ -150,7 +152,10 @@ def _read(sources: Mapping[str, Source] | Sequence[Source]) -> dict[str, pd.Data
             [_name(source, place) for place, source in enumerate(sources)], what="source (by its name)"
         )
         sources = dict(zip(names, sources, strict=True))
-    return {str(name): read_intervals(source, what=f"sources[{name!r}]") for name, source in sources.items()}
+    tables = {str(name): read_intervals(source, what=f"sources[{name!r}]") for name, source in sources.items()}
+    if empty := [name for name, table in tables.items() if table.empty]:
+        warn(f"{listed(empty)} of `sources` holds no peaks. Check the file, or leave it out.", stacklevel=4)
+    return tables
 
 
 def _name(source: Source, place: int) -> str:

@@ -14,7 +14,7 @@ from genebert import _mudata
 from genebert._coordinates import check_anndata, peak_mask, regions_are_obs, regions_of
 from genebert._keys import ACCESSIBILITY, COUNTS, N_CELLS, N_REPLICATES, REGION_SPLIT, START, record
 from genebert._logging import info, warn
-from genebert._pool import group_cells, mean_log_cpm, pool
+from genebert._pool import column_name, group_cells, mean_log_cpm, pool
 from genebert._validate import check_layer, listed
 from genebert.io._modalities import accessibility_modality, seq_modality, unique_index
 
@@ -27,7 +27,11 @@ MAX_CELL_TYPES = 1000  # more rows than this without `groupby` are cells, and ma
 
 
 def from_anndata(
-    adata: AnnData, *, groupby: str | pd.Series | None = None, replicate: str | None = None, layer: str | None = None
+    adata: AnnData,
+    *,
+    groupby: str | pd.Series | None = None,
+    replicate: str | pd.Series | None = None,
+    layer: str | None = None,
 ) -> MuData:
     """Turn an AnnData of peaks into a MuData of regions.
 
@@ -45,7 +49,7 @@ def from_anndata(
         Column with the cell type of each cell, or a Series by the cells' names, such as a column of ``mod["rna"].obs`` in a
         10x multiome. Cells without one are left out and counted.
     replicate
-        Column with the replicate (donor) of each cell. Each replicate then weighs the same in the accessibility of a
+        Column with the replicate (donor) of each cell, or a Series as for `groupby`. Each replicate then weighs the same in the accessibility of a
         cell type, however many cells it has; ``counts`` stay sums.
     layer
         Layer to use; None = ``X``. Pooling expects raw counts.
@@ -65,7 +69,7 @@ def from_anndata(
     OSError
         When a file in backed mode is compressed in a way that h5py does not know.
     TypeError
-        When `adata` is no AnnData.
+        When `adata` is no AnnData, or `groupby` or `replicate` is neither one column nor a Series.
     ValueError
         When no regions are found, or they are malformed or repeated; when `groupby`, `replicate` or `layer` is
         missing, or `groupby` has one level; when a value is negative or infinite.
@@ -83,12 +87,12 @@ def from_anndata(
     chr2:50-250   1.0  4.0
     """
     check_anndata(adata)
+    columns = {"groupby": groupby, "replicate": replicate}
+    params = {name: column_name(column, name=name, optional=True) for name, column in columns.items()}
     if 0 in adata.shape:
         msg = f"Expected at least one cell and one peak; found {adata.n_obs} x {adata.n_vars}. Check the filter before this."
         raise ValueError(msg)
     matrix, rows, features = _oriented(adata, groupby=groupby if isinstance(groupby, str) else None, layer=layer)
-    if isinstance(groupby, pd.Series):
-        rows, groupby = _with_column(rows, groupby)
     keep = _kept_peaks(features)
     regions = regions_of(features[keep])
     try:
@@ -99,14 +103,19 @@ def from_anndata(
     mdata = _mudata.build({START.modality: seq_modality(regions), ACCESSIBILITY.modality: atac})
     if (split := _split(features[keep])) is not None:
         REGION_SPLIT.set(mdata, split)
-    params = {"groupby": groupby, "replicate": replicate, "layer": layer}
-    record(mdata, "from_anndata", ACCESSIBILITY.modality, params=params)
+    record(mdata, "from_anndata", ACCESSIBILITY.modality, params=params | {"layer": layer})
     info(f"{mdata.n_obs} regions x {atac.n_vars} cell types")
     return mdata
 
 
 def _accessibility(
-    matrix: Any, rows: pd.DataFrame, keep: np.ndarray, *, names: pd.Index, groupby: str | None, replicate: str | None
+    matrix: Any,
+    rows: pd.DataFrame,
+    keep: np.ndarray,
+    *,
+    names: pd.Index,
+    groupby: str | pd.Series | None,
+    replicate: str | pd.Series | None,
 ) -> AnnData:
     if groupby is not None:
         atac = _pooled(matrix, rows, keep, groupby=groupby, replicate=replicate)
@@ -133,19 +142,6 @@ def _oriented(adata: AnnData, *, groupby: str | None, layer: str | None) -> tupl
         return matrix, adata.obs, adata.var
     in_memory = matrix if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) else matrix[:]
     return in_memory.T, adata.var, adata.obs
-
-
-def _with_column(cells: pd.DataFrame, values: pd.Series) -> tuple[pd.DataFrame, str]:
-    """Put a column of another table of cells beside those of this one, by the cells' names; the table, and its name."""
-    n_known = int(cells.index.isin(values.index).sum())
-    if n_known == 0 or not values.index.is_unique:
-        msg = (
-            f"Expected `groupby` to be indexed by the {len(cells)} cells, each once ({listed(cells.index, most=2)}); found "
-            f"{listed(values.index, most=2)}, {n_known} of them among the cells. Give it the names of the cells."
-        )
-        raise ValueError(msg)
-    name = "groupby" if values.name is None else str(values.name)
-    return cells.assign(**{name: values.reindex(cells.index)}), name
 
 
 def _split(features: pd.DataFrame) -> pd.Categorical | None:
@@ -192,10 +188,12 @@ def _dense(matrix: Any, keep: np.ndarray) -> np.ndarray:
     return (values.toarray() if sparse.issparse(values) else np.asarray(values)).T
 
 
-def _pooled(matrix: Any, cells: pd.DataFrame, keep: np.ndarray, *, groupby: str, replicate: str | None) -> AnnData:
+def _pooled(
+    matrix: Any, cells: pd.DataFrame, keep: np.ndarray, *, groupby: str | pd.Series, replicate: str | pd.Series | None
+) -> AnnData:
     """Accessibility of the cell types in `groupby`; regions are named by the caller."""
     groups = group_cells(cells, groupby=groupby, replicate=replicate)
-    _check_levels(groups.cell_types, groupby)
+    _check_levels(groups.cell_types, column_name(groupby, name="groupby"))
     sums = pool(matrix, groups.of_cell, n_groups=len(groups.cell_type), keep=keep, stacklevel=6)
     values, n_replicates = mean_log_cpm(sums, groups.cell_type, n_cell_types=len(groups.cell_types))
     counts = _summed(sums, groups.cell_type).T.tocsr().astype(np.float32)

@@ -80,10 +80,13 @@ def read_others(
     tables = [read_intervals(source, what=what)[columns] for source in sources]
     if not tables:
         return pd.DataFrame({CHROM.key: np.array([], dtype=object), START.key: np.int64([]), END.key: np.int64([])})
+    if any(table.empty for table in tables):
+        which = f"`{what}`" if len(tables) == 1 else f"One of `{what}`"
+        warn(f"{which} holds no peaks, so it leaves nothing out. Check the file.", stacklevel=stacklevel)
     table = pd.concat(tables, ignore_index=True)
     matches = match_names(table[CHROM.key].unique(), chroms)
     known = {name: found for name, found in matches.items() if found is not None}
-    if not known:
+    if matches and not known:
         warn(
             f"None of the chromosomes of `{what}` ({listed(matches)}) is one of the regions', so nothing is left out. Is it "
             "for the same genome?",

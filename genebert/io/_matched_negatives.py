@@ -11,7 +11,7 @@ import pandas as pd
 from mudata import MuData
 
 from genebert import _mudata
-from genebert._genome import Genome
+from genebert._genome import Genome, check_genome
 from genebert._keys import CHROM, END, LABELS, START, record
 from genebert._logging import info
 from genebert._regions import genomic_order, region_table
@@ -19,7 +19,6 @@ from genebert._validate import check_range, listed
 from genebert.io._composition import composition, read_chromosome
 from genebert.io._intervals import Source, merge, overlap, read_intervals, read_others, thin
 from genebert.io._modalities import labels_modality, seq_modality
-from genebert.io._tile_genome import check_genome
 
 __all__ = ["matched_negatives"]
 

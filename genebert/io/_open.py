@@ -20,7 +20,7 @@ from genebert._logging import warn
 from genebert._store import HANDLE, Store
 from genebert._transaction import recover
 from genebert._validate import check_literal
-from genebert.io._read import check_content, check_exists
+from genebert.io._read import check_content, check_exists, check_kind
 
 __all__ = ["open"]
 
@@ -67,6 +67,7 @@ def open(path: str | os.PathLike[str]) -> MuData:
     recover(path.resolve())
     check_exists(path)
     store = Store(path)
+    check_kind(store.root.attrs, path=path)
     groups = store.root.get("mod", {})
     names = groups.attrs.get("mod-order", list(groups)) if groups else []
     check_content(names, store.lazy("uns") if "uns" in store.root else {}, path=path)

@@ -11,8 +11,8 @@ from mudata import MuData
 from genebert import _mudata
 from genebert._keys import CHROM, END, START
 from genebert._logging import info
-from genebert._regions import region_table
-from genebert._validate import check_literal, check_range
+from genebert._regions import format_names, region_table
+from genebert._validate import check_literal, check_range, listed
 from genebert.io._intervals import read_intervals, windows
 from genebert.io._modalities import seq_modality
 
@@ -40,8 +40,8 @@ def read_regions(
         that would begin before the chromosome is shifted to its start. None = regions as they are. Windows are regions of
         their own: :func:`genebert.io.to_anndata` finds no cells x peaks matrix of the peaks that they came from.
     duplicates
-        What to do when a region occurs more than once: raise, or keep the first. A narrowPeak with several summits per
-        peak repeats the peak; `width` tells them apart.
+        What to do when a region occurs more than once: ``"error"``, refuse; or ``"drop"``, keep the first. A narrowPeak
+        with several summits per peak repeats the peak; `width` tells them apart.
 
     Returns
     -------
@@ -69,14 +69,21 @@ def read_regions(
     table = read_intervals(source)
     if width is not None:
         table = windows(table, width)
-    if duplicates == "drop":
-        table = _first_of_each(table)
+    table = _unique(table, duplicates=duplicates)
     columns = (table[key].to_numpy() for key in (CHROM.key, START.key, END.key))
     return _mudata.build({START.modality: seq_modality(region_table(*columns))})
 
 
-def _first_of_each(table: pd.DataFrame) -> pd.DataFrame:
+def _unique(table: pd.DataFrame, *, duplicates: Duplicates) -> pd.DataFrame:
     repeated = table.duplicated([CHROM.key, START.key, END.key])
-    if repeated.any():
-        info(f"{repeated.sum()} repeated regions left out")
+    if not repeated.any():
+        return table
+    if duplicates == "error":
+        names = format_names(*(table[key][repeated] for key in (CHROM.key, START.key, END.key))).unique()
+        msg = (
+            f"Expected each region once; {len(names)} occur more often: {listed(names)}. "
+            'Keep the first of each with duplicates="drop".'
+        )
+        raise ValueError(msg)
+    info(f"{repeated.sum()} repeated regions left out")
     return table[~repeated]

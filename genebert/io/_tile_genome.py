@@ -9,7 +9,7 @@ from mudata import MuData
 
 from genebert import _mudata
 from genebert._dna import N
-from genebert._genome import Genome
+from genebert._genome import Genome, check_genome
 from genebert._keys import CHROM, END, START, record
 from genebert._logging import info
 from genebert._regions import region_table
@@ -17,7 +17,7 @@ from genebert._validate import check_range, listed
 from genebert.io._intervals import Source, merge, overlap, read_others
 from genebert.io._modalities import seq_modality
 
-__all__ = ["check_genome", "tile_genome"]
+__all__ = ["tile_genome"]
 
 BLOCK = 2**22  # bases read at once
 
@@ -61,7 +61,7 @@ def tile_genome(
     TypeError
         When `genome` is no Genome.
     ValueError
-        When an option is out of range, a chromosome is missing, or no window is left.
+        When an option is out of range, a chromosome is missing, all are shorter than `width`, or no window is left.
 
     Examples
     --------
@@ -78,6 +78,7 @@ def tile_genome(
     check_range(step, name="step", low=1, integer=True)
     check_range(max_n, name="max_n", low=0, high=1)
     chroms = _chromosomes(genome, chromosomes)
+    _check_room(genome, chroms, width=width)
     avoided = read_others(blacklist, chroms, what="blacklist", stacklevel=4)
     found = {}
     n_unknown = n_avoided = 0
@@ -101,11 +102,15 @@ def tile_genome(
     return mdata
 
 
-def check_genome(genome: Genome) -> None:
-    """Raise unless it is a Genome."""
-    if not isinstance(genome, Genome):
-        msg = f"Expected `genome` to be a gb.Genome; found {type(genome).__name__}. Write gb.Genome(path)."
-        raise TypeError(msg)
+def _check_room(genome: Genome, chroms: list[str], *, width: int) -> None:
+    """Raise where all of these chromosomes are shorter than a window."""
+    longest = max((last - first for chrom in chroms for first, last in genome.intervals[chrom]), default=0)
+    if longest < width:
+        msg = (
+            f"Expected a chromosome at least as long as `width`, {width} bp; the longest of {genome.path.name} "
+            f"({listed(chroms)}) has {longest} bp. Choose a smaller `width`."
+        )
+        raise ValueError(msg)
 
 
 def _chromosomes(genome: Genome, chromosomes: Sequence[str] | None) -> list[str]:

@@ -41,6 +41,8 @@ def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    TypeError
+        When `mdata` is no MuData.
     ValueError
         When the suffix is another one.
 
@@ -54,6 +56,7 @@ def write(mdata: MuData, path: str | os.PathLike[str]) -> None:
     >>> gb.io.read(path).n_obs
     2
     """
+    _mudata.check_mudata(mdata)
     path = Path(path)
     check_literal(path.suffix, SUFFIXES, name="path (its suffix)")
     stamped = _stamped(mdata)

@@ -14,7 +14,7 @@ from mudata import MuData
 from genebert import _keys, _mudata, _store
 from genebert._chunks import Progress, load, row_chunks
 from genebert._dna import N, gc_content
-from genebert._genome import Genome
+from genebert._genome import Genome, check_genome
 from genebert._logging import info, warn
 from genebert._validate import check_literal, check_range, listed
 
@@ -33,6 +33,8 @@ class _Windows(NamedTuple):
     start: np.ndarray
     is_past_edge: np.ndarray
     """Part of the window, or all of it, is not in the genome."""
+    is_outside: np.ndarray
+    """All of it is not; told by where the window was before it was moved."""
 
     def subset(self, rows: slice | np.ndarray) -> _Windows:
         """Those of some regions."""
@@ -66,7 +68,7 @@ def add_sequence(
         What to do with windows that reach past the end of a chromosome, or out of what the file covers:
 
         - ``"pad"``: read N there.
-        - ``"shift"``: move the window inside; what still does not fit is N.
+        - ``"shift"``: move the window inside, to the nearest place; what still does not fit is N.
         - ``"drop"``: remove the region from all of `mdata`.
         - ``"error"``: refuse, listing them.
     missing
@@ -82,10 +84,13 @@ def add_sequence(
     - ``mdata["seq"].obs["seq_start"]``: int64, where the window begins; ``["width"]``: int32, width of the region in bp.
     - ``mdata["seq"].obs["gc"]``: float32, share of G and C among the known bases.
     - ``mdata.uns["genebert"]["add_sequence"]["dna_code"]``: the parameters and how many windows were at an edge,
+      wholly outside,
       dropped or all N.
 
     Raises
     ------
+    TypeError
+        When `genome` is neither a Genome nor a path.
     ValueError
         When regions have no coordinates, chromosomes are absent from the genome, windows reach past an edge with
         ``edge="error"``, no region would be left, no window holds a known base, or regions would be dropped from a store.
@@ -101,6 +106,7 @@ def add_sequence(
     >>> mdata["seq"].obsm["dna_code"].shape
     (600, 100)
     """
+    check_genome(genome, or_path=True)
     check_literal(edge, Edge, name="edge")
     check_literal(missing, Missing, name="missing")
     if seq_length is not None:
@@ -126,7 +132,7 @@ def add_sequence(
         gc, n_unknown, is_new = _read(kept, genome, codes, before=before, kept=np.flatnonzero(mask))
     _check_known(n_unknown, len(gc))
     counts = {
-        "n_past_edge": int(windows.is_past_edge.sum()), "n_missing": int((~in_genome).sum()),
+        "n_past_edge": int(windows.is_past_edge.sum()), "n_outside": int(windows.is_outside.sum()), "n_missing": int((~in_genome).sum()),
         "n_dropped": int((~mask).sum()), "n_unknown": n_unknown,
     }  # fmt: skip
     _report(counts, seq_length=seq_length, edge=edge)
@@ -192,21 +198,22 @@ def _place_windows(
     regions: pd.DataFrame, chrom: pd.Series, genome: Genome, *, seq_length: int, shift: bool
 ) -> _Windows:
     start = ((regions["start"] + regions["end"]) // 2 - seq_length // 2).to_numpy(dtype=np.int64)
-    low, high = np.zeros(len(start), dtype=np.int64), np.zeros(len(start), dtype=np.int64)
+    low, high = np.empty(len(start), dtype=np.int64), np.empty(len(start), dtype=np.int64)
     for name, rows in chrom.groupby(chrom).indices.items():
         low[rows], high[rows] = _covered(genome.intervals[name], start[rows], seq_length)
     is_past_edge = (start < low) | (start + seq_length > high)
-    if shift:  # a window of which nothing is covered (low = high = 0) has no place to move to
-        moved = np.maximum(low, np.minimum(start, high - seq_length))
-        start = np.where(is_past_edge & (high > low), moved, start)
-    return _Windows(chrom.to_numpy(dtype=object), start, is_past_edge)
+    is_outside = (start + seq_length <= low) | (start >= high)
+    if shift:
+        start = np.maximum(low, np.minimum(start, high - seq_length))
+    return _Windows(chrom.to_numpy(dtype=object), start, is_past_edge, is_outside)
 
 
 def _covered(intervals: Sequence[tuple[int, int]], start: np.ndarray, seq_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of a chromosome that shares most positions with each window: its start and end; 0 and 0 for none."""
+    """Interval of a chromosome that shares most positions with each window, else the nearest: its start and end."""
     most, low, high = (np.zeros(len(start), dtype=np.int64) for _ in range(3))
+    most[:] = np.iinfo(np.int64).min
     for first, last in intervals:
-        shared = np.minimum(start + seq_length, last) - np.maximum(start, first)
+        shared = np.minimum(start + seq_length, last) - np.maximum(start, first)  # below 0: the distance
         is_best = shared > most
         most[is_best], low[is_best], high[is_best] = shared[is_best], first, last
     return low, high
@@ -260,4 +267,5 @@ def _check_known(n_unknown: int, n_regions: int) -> None:
 def _report(counts: dict[str, int], *, seq_length: int, edge: Edge) -> None:
     done = {"pad": "padded with N", "shift": "moved inside", "drop": "dropped", "error": "refused"}[edge]
     at_edge = f", {counts['n_past_edge']} past an edge {done}" if counts["n_past_edge"] else ""
+    at_edge += f" ({counts['n_outside']} of them wholly outside)" if counts["n_outside"] else ""
     info(f"Sequences of {seq_length} bp{at_edge}.")

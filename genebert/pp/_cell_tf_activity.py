@@ -55,7 +55,8 @@ def cell_tf_activity(
     ----------
     adata
         Cells x peaks, sparse or dense, also in backed mode. Peaks are matched to the regions by coordinates; those that
-        are no region, and genes beside them, do not count.
+        are no region, and genes beside them, do not count. Regions without a count in any of the given cells are left out,
+        so a subset of cells may rest on fewer regions.
     mdata
         Regions with motif scores and GC.
     split

@@ -50,7 +50,7 @@ def check(mdata: MuData, *, drop_shared: bool = False) -> pd.DataFrame:
     Returns
     -------
     One row per check: ``check``, ``status`` (ok, warning, error), ``count`` (regions, columns or values concerned) and
-    ``detail``, with examples of regions that share sequence (``region ~ partner``). What is not ok is logged, too.
+    ``detail``, with examples of regions that share sequence (``region ~ partner``). What is not ok, or is dropped, is logged, too.
 
     Nothing is written unless regions are dropped: then ``mdata["seq"].obs["region_split"]`` (category) is missing for
     them, ``mdata.uns["genebert"]["check"]["region_split"]`` counts them per split, and the rows about what they shared
@@ -77,12 +77,15 @@ def check(mdata: MuData, *, drop_shared: bool = False) -> pd.DataFrame:
 
     checks = (_alignment, _coordinates, _sequences, _accessibility, _tf_scores, _labels)
     findings = [row for run in checks for row in run(mdata)]
-    findings += [_shared(found, mdata.obs_names, is_dropped=drop_shared) for found in shared]
-    table = pd.DataFrame(findings, columns=list(_keys.CHECK_COLUMNS))
+    found = [_shared(overlap, mdata.obs_names, is_dropped=drop_shared) for overlap in shared]
+    table = pd.DataFrame([*findings, *found], columns=list(_keys.CHECK_COLUMNS))
     for row in table[table["status"] != "ok"].itertuples():
         info(f"{row.status}: {row.check}: {row.count} {row.detail}")
+    dropped = [finding for finding in found if drop_shared and finding.count]
+    for finding in dropped:
+        info(f"shared: {finding.check}: {finding.count} {finding.detail}")
     if (table["status"] == "ok").all():
-        info(f"{len(table)} checks, all ok.")
+        info(f"{len(table)} checks, all ok{' but for shared sequence, which is taken out' if dropped else ''}.")
     if kept is not None:
         _drop(mdata, *kept)
     return table

@@ -74,7 +74,7 @@ def comparable_regions(mdata: MuData, *, split: Split | None) -> tuple[np.ndarra
     gc = np.asarray(_keys.GC.get(mdata), dtype=np.float64)
     mask = np.isfinite(gc)
     if split is not None:
-        check_literal(split, Split, name="split")
+        check_literal(split, Split, name="split", also=("None",))
         if not _keys.REGION_SPLIT.has(mdata):
             msg = (
                 f"Expected {_keys.REGION_SPLIT.path}, which is missing. Run gb.pp.split_regions first, so that regions which "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 def check_options(*, pvalue: float, strands: Strands, pseudocount: float, n_threads: int | None) -> None:
     """Raise where one of the options that both verbs have is out of range."""
     check_literal(strands, Strands, name="strands")
-    check_range(pvalue, name="pvalue", low=0, high=1)
+    check_range(pvalue, name="pvalue", above=0, high=1)
     check_range(pseudocount, name="pseudocount", low=0)
     if n_threads is not None:
         check_range(n_threads, name="n_threads", low=1, integer=True)
@@ -47,6 +47,10 @@ def load_motifs(motifs: MotifSource) -> Sequence[Motif]:
         return default_motifs()
     if isinstance(motifs, (str, os.PathLike)):
         return read_motif_file(motifs)
+    if isinstance(motifs, Motif) or not isinstance(motifs, Iterable):
+        remedy = "Write [motif]." if isinstance(motifs, Motif) else "Read some with gb.io.read_motifs."
+        msg = f"Expected `motifs` to be a path or a list of motifs; found one {type(motifs).__name__}. {remedy}"
+        raise TypeError(msg)
     wrong = [type(motif).__name__ for motif in motifs if not isinstance(motif, Motif)]
     if wrong or len(motifs) == 0:
         found = f"a list that holds {wrong[0]}" if wrong else "an empty list"
@@ -69,7 +73,7 @@ def _base_probabilities(background: Background, codes: Any, *, both_strands: boo
     if background is None:
         return np.full(N_BASES, 1 / N_BASES)
     if isinstance(background, str):
-        check_literal(background, ("regions",), name="background")
+        check_literal(background, ("regions",), name="background", also=("None", "4 probabilities of A, C, G and T"))
         bases = _count_bases(codes)
         text = ", ".join(f"{base} {p:.3f}" for base, p in zip("ACGT", bases, strict=True))
         info(f"Background of the regions: {text}.")

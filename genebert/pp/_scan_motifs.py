@@ -108,6 +108,8 @@ def scan_motifs(
     ------
     KeyError
         When there are no sequences.
+    TypeError
+        When `motifs` is one motif.
     ValueError
         When an argument is out of range, no motif is given, a motif file cannot be read, or there is no such device.
 
@@ -122,7 +124,7 @@ def scan_motifs(
     check_options(pvalue=pvalue, strands=strands, pseudocount=pseudocount, n_threads=n_threads)
     check_literal(order, Order, name="order")
     if archetypes is not None:
-        check_range(archetypes, name="archetypes", low=np.nextafter(0, 1), high=1)
+        check_range(archetypes, name="archetypes", above=0, high=1)
     codes = _keys.DNA_CODE.get(mdata)
     motifs = [replace(motif) for motif in load_motifs(motifs)]  # an object for each, also where one was given twice
     names = dict(zip(motifs, tf_names(motifs), strict=True))  # before they are sorted: a TF has one name in any order

@@ -14,7 +14,7 @@ from mudata import MuData
 from genebert import _keys, _mudata
 from genebert._coordinates import FEATURE_COLUMN, check_anndata
 from genebert._logging import info
-from genebert._pool import group_cells, mean_log_cpm, pool
+from genebert._pool import column_name, group_cells, mean_log_cpm, pool
 from genebert._validate import check_layer, listed
 from genebert.pp._comparable import motif_scores
 
@@ -31,15 +31,15 @@ def tf_expression(
     mdata: MuData,
     rna: AnnData,
     *,
-    groupby: str,
-    replicate: str | None = None,
+    groupby: str | pd.Series,
+    replicate: str | pd.Series | None = None,
     layer: str | None = None,
     copy: bool = False,
 ) -> MuData | None:
     """Read how much each cell type expresses each TF, from cells x genes.
 
     Counts are summed over the cells of each cell type, scaled to counts per million of all genes, and ``log1p`` is taken.
-    A TF is matched to the gene of that symbol, upper or lower case. A second motif of a TF has the expression of that TF, an
+    A TF is matched to the gene of that symbol, upper or lower case; columns of `rna` with the same symbol are summed. A second motif of a TF has the expression of that TF, an
     archetype that of the TF it is named after, and a heterodimer (``FOS::JUN``) that of the partner with less.
 
     Parameters
@@ -50,9 +50,11 @@ def tf_expression(
         Cells x genes with raw counts, such as ``mod["rna"]`` of a 10x multiome read with muon; also in backed mode. Other
         features beside the genes do not count. It is not changed.
     groupby
-        Column of ``rna.obs`` with the cell type of each cell, named as in ``mdata["atac"].var_names``.
+        Column of ``rna.obs`` with the cell type of each cell, named as in ``mdata["atac"].var_names``; or a Series by the
+        cells' names.
     replicate
-        Column with the replicate (donor) of each cell. Each replicate then weighs the same, however many cells it has.
+        Column with the replicate (donor) of each cell, or a Series. Each replicate then weighs the same, however many
+        cells it has.
     layer
         Layer of `rna` with the counts; None for ``rna.X``.
     copy
@@ -71,7 +73,7 @@ def tf_expression(
     KeyError
         When motif scores or accessibility are missing.
     TypeError
-        When `rna` is no AnnData.
+        When `rna` is no AnnData, or `groupby` or `replicate` is neither one column nor a Series.
     ValueError
         When a column or the layer is missing, a cell type has no cells in `rna`, almost no TF has a gene, or a count is
         negative or infinite.
@@ -89,10 +91,12 @@ def tf_expression(
     """
     motif_scores(mdata), _keys.ACCESSIBILITY.get(mdata)
     check_anndata(rna, name="rna", modality="rna")
+    params = {"groupby": column_name(groupby, name="groupby")}
+    params["replicate"] = column_name(replicate, name="replicate", optional=True)
     matrix = _counts(rna, layer)
     groups = group_cells(rna.obs, groupby=groupby, replicate=replicate)
     cell_types, tfs = mdata[_keys.ATAC].var_names, mdata[_keys.TF].var_names
-    rows = _matched_cell_types(groups.cell_types, cell_types, groupby=groupby)
+    rows = _matched_cell_types(groups.cell_types, cell_types, groupby=params["groupby"])
     keep = _is_gene(rna.var)
     partners = [_partners(tf, motif_id) for tf, motif_id in zip(tfs, _motif_ids(mdata), strict=True)]
     found_in, symbols = _symbols(rna.var[keep], {gene for genes in partners for gene in genes})
@@ -108,8 +112,7 @@ def tf_expression(
 
     mdata = _mudata.writable(mdata, copy=copy)
     _keys.TF_EXPRESSION.set(mdata, pd.DataFrame(expression, index=cell_types, columns=tfs))
-    params = {"groupby": groupby, "replicate": replicate, "layer": layer}
-    found = {"symbols": found_in, "n_without_gene": len(missing)}
+    found = {"layer": layer, "symbols": found_in, "n_without_gene": len(missing)}
     _keys.record(mdata, "tf_expression", _keys.TF_EXPRESSION.key, params=params | found)
     return mdata if copy else None
 

@@ -332,3 +332,25 @@ def test_kernel_without_compiler():
     for place in np.flatnonzero(~kept):
         better = kept & (np.argsort(order) < np.argsort(order)[place])
         assert ((start[better] < end[place]) & (end[better] > start[place])).any()
+
+
+def test_a_path_is_no_genome():
+    table = pd.DataFrame({"chrom": "chr1", "start": [1], "end": [5]})
+    with pytest.raises(TypeError, match=r"`genome` to be a gb.Genome; found str. Write gb.Genome\(path\)"):
+        gb.io.consensus_regions([table], genome="hg38.fa")
+
+
+@pytest.mark.parametrize("content", ["", "chrom\tstart\tend\n"])
+def test_empty_files_are_told(tmp_path, content):
+    path, table = tmp_path / "empty.bed", pd.DataFrame({"chrom": "chr1", "start": [1], "end": [5]})
+    path.write_text(content)
+    with pytest.warns(UserWarning, match="^empty of `sources` holds no peaks") as told:
+        mdata = gb.io.consensus_regions([table, path], blacklist=None)
+    assert told[0].filename == __file__
+    assert list(mdata.obs_names) == ["chr1:1-5"]
+    with pytest.warns(UserWarning, match="holds no peaks") as told:
+        gb.io.consensus_regions([table], blacklist=path)
+    assert [str(warning.message) for warning in told] == [
+        "`blacklist` holds no peaks, so it leaves nothing out. Check the file."
+    ]
+    assert told[0].filename == __file__

@@ -395,3 +395,30 @@ def test_a_file_that_hdf5_cannot_read(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"found: can't open directory .* pip install hdf5plugin"):
         gb.io.from_anndata(adata, groupby="cell_type")
     adata.file.close()
+
+
+def test_replicates_from_a_series():
+    adata = make()
+    adata.obs["donor"] = ["x", "x", "y", None]
+    reference = gb.io.from_anndata(adata, groupby="cell_type", replicate="donor")
+    donor = adata.obs["donor"].rename("cell_type")  # a name that is taken already
+    mdata = gb.io.from_anndata(adata, groupby="cell_type", replicate=donor.iloc[::-1])
+    assert np.array_equal(mdata[ACCESSIBILITY.modality].X, reference[ACCESSIBILITY.modality].X)
+    with pytest.raises(ValueError, match="`replicate` to be indexed by the 4 cells, each once"):
+        gb.io.from_anndata(adata, groupby="cell_type", replicate=pd.Series(["x"], index=["none"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"groupby": np.array(["B"] * 4)},
+            r"`groupby` to be the name of one column, .* found a ndarray\. .*pd\.Series",
+        ),
+        ({"groupby": ["cell_type", "donor"]}, r"`groupby` to be .* found a list\. Join several into one column first"),
+        ({"groupby": "cell_type", "replicate": pd.Categorical(["x"] * 4)}, "`replicate` .* found a Categorical"),
+    ],
+)
+def test_one_column_or_a_series(options, message):
+    with pytest.raises(TypeError, match=message):
+        gb.io.from_anndata(make(), **options)

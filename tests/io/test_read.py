@@ -29,3 +29,18 @@ def test_files_of_others(tmp_path):
         gb.io.read(tmp_path / "a.h5ad")
     with pytest.raises(FileNotFoundError, match="found nothing"):
         gb.io.read(tmp_path / "none.zarr")
+
+
+@pytest.mark.parametrize(("suffix", "verb"), [(".h5mu", gb.io.read), (".zarr", gb.io.read), (".zarr", gb.io.open)])
+def test_an_anndata_under_another_name(tmp_path, suffix, verb):
+    adata = ad.AnnData(np.ones((2, 2), dtype=np.float32))
+    path = tmp_path / f"a{suffix}"
+    (adata.write_h5ad if suffix == ".h5mu" else adata.write_zarr)(path)
+    with pytest.raises(ValueError, match=r"Expected a MuData in .*; found an AnnData\. Read it with anndata\.read"):
+        verb(path)
+
+
+def test_a_file_of_another_kind(tmp_path):
+    (tmp_path / "a.h5mu").write_text("text")
+    with pytest.raises(ValueError, match="Expected an HDF5 file at"):
+        gb.io.read(tmp_path / "a.h5mu")

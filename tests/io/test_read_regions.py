@@ -88,3 +88,23 @@ def test_bad_options(file, tmp_path):
         gb.io.read_regions(file("chr1\t5\t9\n"), duplicates="keep")
     with pytest.raises(FileNotFoundError, match="Expected a file"):
         gb.io.read_regions(tmp_path / "none.bed")
+
+
+def test_repeated_regions_name_the_remedy(file):
+    with pytest.raises(
+        ValueError, match=r'1 occur more often: chr1:5-9\. Keep the first of each with duplicates="drop"'
+    ):
+        gb.io.read_regions(file("chr1\t5\t9\nchr1\t5\t9\nchr1\t5\t9\n"))
+
+
+@pytest.mark.parametrize("line", ["chr1:100-200", "chr1,100,200", "chr1_100_200", "1;100;200", "abs_summit\t-log10(p)"])
+@pytest.mark.parametrize("rest", ["chr1\t5\t9\n", "chr1 5 9\n"])
+def test_a_first_line_that_is_skipped_is_told(file, log, line, rest):
+    assert gb.io.read_regions(file(f"{line}\n{rest}")).n_obs == 1
+    assert log.messages == [f"peaks.bed: line taken for a header and skipped: {line!r}"]
+
+
+@pytest.mark.parametrize("line", ["chr1:100-200", "chr1,100,200", "chr1_100_200", "1;100;200"])
+def test_a_line_that_is_not_understood_is_no_header_of_an_empty_file(file, line):
+    with pytest.raises(ValueError, match=f"with tabs between, in each line of a BED file; line 2 of .* is '{line}'"):
+        gb.io.read_regions(file(f"# comment\n{line}\n"))

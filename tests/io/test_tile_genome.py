@@ -99,3 +99,11 @@ def test_bad_options(genome, options, message):
 def test_no_genome():
     with pytest.raises(TypeError, match=r"`genome` to be a gb.Genome; found str. Write gb.Genome\(path\)"):
         gb.io.tile_genome("hg38.fa")
+
+
+def test_windows_longer_than_the_chromosomes(genome):
+    fasta = genome(">chr1\n" + "A" * 40 + "\n>chr2\n" + "A" * 60)
+    with pytest.raises(
+        ValueError, match=r"as long as `width`, 100 bp; the longest of genome.fa \(chr1, chr2\) has 60 bp"
+    ):
+        gb.io.tile_genome(fasta, width=100)

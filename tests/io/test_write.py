@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -185,3 +186,16 @@ def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"one of '\.h5mu', '\.zarr'; found '\.h5ad'"):
         gb.io.write(make(), tmp_path / "a.h5ad")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (ad.AnnData(np.ones((2, 2), dtype=np.float32)), r"found AnnData\. Write it with adata\.write_h5ad\(path\)"),
+        (None, r"found NoneType\. Make one with"),
+    ],
+)
+def test_only_a_mudata_is_written(tmp_path, data, message):
+    with pytest.raises(TypeError, match=f"Expected `mdata` to be a MuData; {message}"):
+        gb.io.write(data, tmp_path / "new" / "a.h5mu")
+    assert list(tmp_path.iterdir()) == []

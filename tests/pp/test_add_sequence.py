@@ -234,3 +234,27 @@ def test_motif_scores_of_earlier_sequences_are_told(genome, log):
     assert told not in log.messages
     gb.pp.add_sequence(mdata, genome, seq_length=30)
     assert told in log.messages
+
+
+def test_windows_wholly_outside_are_shifted_to_the_nearest_place(genome, log):
+    mdata = regions(("1", 400, 500), ("X", 5000, 5100), ("1", 950, 1050))
+    gb.pp.add_sequence(mdata, genome, seq_length=100, edge="shift")
+    assert codes_as_text(mdata)[1:] == [SEQUENCES["X"][-100:].upper(), SEQUENCES["1"][-100:]]
+    assert _keys.SEQ_START.get(mdata).tolist() == [400, 200, 900]
+    assert "2 past an edge moved inside (1 of them wholly outside)" in log.text
+    assert (params(mdata)["n_past_edge"], params(mdata)["n_outside"]) == (2, 1)
+
+
+def test_shift_between_slices(tmp_path):
+    path = tmp_path / "slices.fa"
+    path.write_text(f">1:101-200\n{SEQUENCES['1'][100:200]}\n>1:601-700\n{SEQUENCES['1'][600:700]}\n")
+    mdata = regions(("1", 300, 320), ("1", 500, 520), ("1", 195, 215))
+    gb.pp.add_sequence(mdata, path, edge="shift")
+    assert _keys.SEQ_START.get(mdata).tolist() == [180, 600, 180]
+
+
+@pytest.mark.parametrize("genome", [None, 3])
+def test_no_genome(genome, expect_refusal):
+    mdata = regions(("1", 400, 500))
+    with expect_refusal(mdata, TypeError, "Expected `genome` to be a gb.Genome or the path"):
+        gb.pp.add_sequence(mdata, genome)

@@ -209,3 +209,14 @@ def test_on_disk(leaky, tmp_path):
         assert np.flatnonzero(_keys.REGION_SPLIT.get(mdata).isna()).tolist() == [401, 500, 501, 502]
         assert _keys.load_record(mdata, "check", KEY, filled_by="gb.pp.check")["n_dropped"]["test"] == 3
         assert mdata.n_obs == 600
+
+
+def test_log_tells_what_was_dropped(leaky, log):
+    gb.pp.check(leaky, drop_shared=True)
+    assert any(text.startswith("shared: train / test: 32-mer: 2 regions of test") for text in log.messages)
+    assert (
+        sum(text.endswith("checks, all ok but for shared sequence, which is taken out.") for text in log.messages) == 1
+    )
+    log.clear()
+    gb.pp.check(leaky, drop_shared=True)
+    assert any(text.endswith("checks, all ok.") for text in log.messages)

@@ -196,13 +196,14 @@ def test_speed_is_reported(toy, log, monkeypatch):
         ({"score": "best"}, "`score` to be one of 'max', 'count', 'sum'; found 'best'"),
         ({"strands": "reverse"}, "`strands` to be one of"),
         ({"order": "name"}, "`order` to be one of 'given', 'similarity'"),
-        ({"archetypes": 0}, "`archetypes` to be a number in"),
-        ({"archetypes": 1.5}, "`archetypes` to be a number in"),
+        ({"archetypes": 0}, "`archetypes` to be a number above 0, at most 1; found 0"),
+        ({"archetypes": 1.5}, "`archetypes` to be a number above 0"),
         ({"pvalue": 2}, "`pvalue` to be a number"),
+        ({"pvalue": 0}, "`pvalue` to be a number above 0, at most 1; found 0"),
         ({"n_threads": 0}, "`n_threads` to be an integer"),
         ({"background": [0.5, 0.5]}, "4 probabilities above 0"),
         ({"background": [0.5, 0.5, 0, 0]}, "4 probabilities above 0"),
-        ({"background": "genome"}, "`background` to be one of 'regions'"),
+        ({"background": "genome"}, "`background` to be one of 'regions', None, 4 probabilities of A, C, G and T"),
         ({"device": "abacus"}, "`device` to be a device of torch with 64-bit floats; found 'abacus'"),
         ({"motifs": []}, "an empty list"),
         ({"motifs": ["GATA1"]}, "a list that holds str"),
@@ -228,3 +229,12 @@ def test_a_tf_has_the_same_name_and_scores_in_any_order(toy):
     place = given["tf"].var_names.get_indexer(sorted_["tf"].var_names)
     np.testing.assert_array_equal(_keys.TF_SCORE.get(sorted_), _keys.TF_SCORE.get(given)[:, place])
     assert list(_keys.MOTIF_ID.get(sorted_)) == [motifs[i].motif_id for i in place]
+
+
+@pytest.mark.parametrize(
+    ("motifs", "message"),
+    [(gb.io.read_motifs()[0], r"found one Motif\. Write \[motif\]\."), (3, r"found one int\. Read some with")],
+)
+def test_motifs_are_a_list(toy, expect_refusal, motifs, message):
+    with expect_refusal(toy, TypeError, f"`motifs` to be a path or a list of motifs; {message}"):
+        gb.pp.scan_motifs(toy, motifs)

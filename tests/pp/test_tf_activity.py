@@ -298,7 +298,7 @@ def test_copy_view_round_trip_and_subset(data, changed, round_trip):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split": "test"}, "Expected `split` to be one of 'train'"),
+        ({"split": "test"}, "Expected `split` to be one of 'train', None; found 'test'"),
         ({"score": "mean"}, "Expected `score` to be one of 'correlation', 'z'"),
         ({"n_bins": 0}, "Expected `n_bins`"),
         ({"layer": "raw"}, "Expected `layer` to be one of counts, open .None = X.; found 'raw'"),

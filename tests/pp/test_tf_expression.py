@@ -237,3 +237,14 @@ def test_missing_modalities(mdata, modality, message):
     del mdata.mod[modality]
     with pytest.raises(KeyError, match=message):
         gb.pp.tf_expression(mdata, make(), groupby="cell_type")
+
+
+def test_cell_types_and_replicates_from_a_series(mdata, expect_refusal):
+    rna = make(donor=["x", "y", "x", "y"])
+    expected = expression(mdata, rna, replicate="donor")
+    cells = rna.obs.iloc[::-1]
+    gb.pp.tf_expression(mdata, rna, groupby=cells["cell_type"], replicate=cells["donor"])
+    pd.testing.assert_frame_equal(_keys.TF_EXPRESSION.get(mdata), expected)
+    for groupby in (["cell_type", "donor"], None):
+        with expect_refusal(mdata, TypeError, "Expected `groupby` to be the name of one column, or a Series"):
+            gb.pp.tf_expression(mdata, rna, groupby=groupby)

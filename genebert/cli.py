@@ -14,6 +14,7 @@ import typer
 
 import genebert as gb
 from genebert import _keys
+from genebert._cli_files import CELLS, check_output, check_sequences, ends_in, read
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -30,12 +31,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-CONTAINERS = (".h5mu", ".zarr")
-SEQUENCES = (".fa", ".fasta", ".fna", ".tsv", ".csv")
-REGIONS = (".bed", ".narrowpeak", ".broadpeak")
-CELLS = (".h5ad",)
-TENX = (".h5",)
 
 CHATTY = ("lightning.pytorch.utilities.rank_zero", "scvi.data")
 """Loggers that speak to developers."""
@@ -172,13 +167,13 @@ def scan(
 
     `genebert scan atac.h5ad --groupby cell_type --genome hg38.fa -o atac.h5mu`
     """
-    _check_output(output)
-    if _ends(regions, CELLS):  # pooling them takes long
-        _check_sequences(regions, has_sequences=genome is not None)
-    mdata = _read(regions, groupby=groupby, replicate=replicate, duplicates=duplicates)
+    check_output(output)
+    if ends_in(regions, CELLS):  # pooling them takes long
+        check_sequences(regions, has_sequences=genome is not None)
+    mdata = read(regions, groupby=groupby, replicate=replicate, duplicates=duplicates)
     if genome is not None:
         gb.pp.add_sequence(mdata, gb.Genome(genome), seq_length=seq_length, edge=edge, missing=missing)
-    _check_sequences(regions, has_sequences=_keys.DNA_CODE.has(mdata))
+    check_sequences(regions, has_sequences=_keys.DNA_CODE.has(mdata))
     gb.pp.scan_motifs(mdata, None if motifs is None else gb.io.read_motifs(motifs))
     _write(mdata, output)
 
@@ -253,65 +248,10 @@ def embed(
 
     `genebert embed peaks.h5mu --model my_model --cell-type Monocytes -o embedded.h5mu`
     """
-    _check_output(output)
+    check_output(output)
     mdata = gb.io.read(data)
     gb.tl.embed(mdata, gb.tl.load("mini" if model is None else model, device=device), cell_type=cell_type)
     _write(mdata, output)
-
-
-def _ends(path: Path, suffixes: tuple[str, ...]) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith(suffixes)
-
-
-def _check_sequences(path: Path, *, has_sequences: bool) -> None:
-    if not has_sequences:
-        msg = f"Expected --genome for the regions of {path.name!r}, which come without their DNA; found none. Give the FASTA: --genome hg38.fa."
-        raise ValueError(msg)
-
-
-def _read(path: Path, *, groupby: str | None, replicate: str | None, duplicates: str) -> MuData:
-    """Read regions, sequences, cells x peaks or a MuData, by the end of the name."""
-    if duplicates != "error" and not _ends(path, REGIONS):
-        msg = f"Expected --duplicates only for regions ({', '.join(REGIONS)}); found {path.name!r}. Leave it out."
-        raise ValueError(msg)
-    if _ends(path, CELLS):
-        return _read_cells(path, groupby=groupby, replicate=replicate)
-    if _ends(path, TENX):
-        msg = (
-            f"Expected cells x peaks as .h5ad; found {path.name!r}, a file of 10x. Convert it with scanpy, and add the column of "
-            "cell types: adata = scanpy.read_10x_h5(path, gex_only=False), then adata.write_h5ad('atac.h5ad')."
-        )
-        raise ValueError(msg)
-    if groupby is not None or replicate is not None:
-        msg = f"Expected --groupby and --replicate only for cells x peaks ({CELLS[0]}); found {path.name!r}. Leave them out."
-        raise ValueError(msg)
-    if _ends(path, CONTAINERS):
-        return gb.io.read(path)
-    if _ends(path, SEQUENCES):
-        return gb.io.read_sequences(path)
-    if _ends(path, REGIONS):
-        return gb.io.read_regions(path, duplicates=duplicates)
-    known = ", ".join((*REGIONS, *SEQUENCES, *CELLS, *CONTAINERS))
-    msg = f"Expected a name that ends in one of {known} (.gz is fine for text); found {path.name!r}."
-    raise ValueError(msg)
-
-
-def _read_cells(path: Path, *, groupby: str | None, replicate: str | None) -> MuData:
-    """Pool cells from the file, without reading the matrix into memory as a whole."""
-    import anndata
-
-    adata = anndata.read_h5ad(path, backed="r")
-    try:
-        return gb.io.from_anndata(adata, groupby=groupby, replicate=replicate)
-    finally:
-        adata.file.close()
-
-
-def _check_output(path: Path) -> None:
-    """Refuse a name that nothing could be written to before anything is computed."""
-    if path.suffix not in CONTAINERS:
-        msg = f"Expected --output to end in {' or '.join(CONTAINERS)}; found {path.name!r}."
-        raise ValueError(msg)
 
 
 def _write(mdata: MuData, path: Path) -> None:

@@ -71,7 +71,7 @@ def test_values_that_are_no_log1p_need_a_threshold(toy, expect_refusal):
 def test_wrong_arguments(toy, expect_refusal):
     with expect_refusal(toy, ValueError, "`threshold` to be a number"):
         gb.pp.binarize(toy, threshold="high")
-    with expect_refusal(toy, ValueError, "`threshold` to be a number in .*; found nan"):
+    with expect_refusal(toy, ValueError, "`threshold` to be a number; found nan"):
         gb.pp.binarize(toy, threshold=float("nan"))
 
 

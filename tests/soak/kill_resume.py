@@ -31,7 +31,6 @@ def train(folder: Path, out: Path, *, regions: int, epochs: int) -> None:
 
     torch.set_num_threads(1)
     mdata = gb.datasets.toy(n_regions=regions)
-    print("ready", flush=True)
     model = gb.tl.pretrain(
         mdata, preset="tiny", max_epochs=epochs, batch_size=32, lr=3e-3, ema=0.2, patience=epochs, accelerator="cpu",
         precision="32", checkpoint_dir=folder, checkpoint_minutes=0, resume=True,
@@ -52,9 +51,9 @@ def start(folder: Path, out: Path, args: argparse.Namespace) -> subprocess.Popen
 
 
 def wait_ready(process: subprocess.Popen) -> None:
-    """Until imports and data are there: a kill before that kills nothing of interest."""
+    """Until training begins: a kill before that kills nothing of interest."""
     for line in process.stdout:
-        if line.strip() == "ready":
+        if line.startswith("pre-training on"):
             return
 
 
@@ -86,7 +85,7 @@ def campaign(args: argparse.Namespace) -> bool:
             n_attempts += 1
             process = start(scratch / "run", scratch / "run.json", args)
             wait_ready(process)
-            time.sleep(rng.uniform(0, 2 * seconds / args.kills))
+            time.sleep(rng.uniform(0, 1.6 * seconds / args.kills))
             if process.poll() is not None:
                 break
             process.send_signal(signal.SIGKILL)

@@ -1,6 +1,6 @@
 """Kill a pre-training at random moments, again and again, resume it, and compare with one that was left alone.
 
-    python tests/soak/kill_resume.py [--kills 10] [--regions 600] [--epochs 4] [--seed 0]
+    python tests/soak/kill_resume.py [--kills 10] [--regions 600] [--epochs 6] [--seed 0]
 
 A checkpoint is written after every step, so that many kills fall into the writing of one. Exits with 1 when a checkpoint
 cannot be read after a kill, or a loss of any step or measurement differs by more than 1e-6 (CPU, 32 bits, one thread).
@@ -85,7 +85,7 @@ def campaign(args: argparse.Namespace) -> bool:
             n_attempts += 1
             process = start(scratch / "run", scratch / "run.json", args)
             wait_ready(process)
-            time.sleep(rng.uniform(0, 1.6 * seconds / args.kills))
+            time.sleep(rng.uniform(0, seconds / args.kills))
             if process.poll() is not None:
                 break
             process.send_signal(signal.SIGKILL)
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--regions", type=int, default=600)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)

@@ -20,10 +20,12 @@ TENX = (".h5",)
 
 
 def ends_in(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether a name ends in one of `suffixes`, compressed or not."""
     return path.name.lower().removesuffix(".gz").endswith(suffixes)
 
 
 def check_sequences(path: Path, *, has_sequences: bool) -> None:
+    """Raise where regions come without their DNA."""
     if not has_sequences:
         msg = f"Expected --genome for the regions of {path.name!r}, which come without their DNA; found none. Give the FASTA: --genome hg38.fa."
         raise ValueError(msg)

@@ -234,10 +234,8 @@ class GeneBERT(BaseModelClass):
             Default: the data of the model; those of the test split. Regions as bool ``(regions,)``.
         cell_types
             Whose windows; default: those of training.
-        batch_size
-            Regions per batch, and so the number of candidates in matching.
-        seed
-            Of masks, pairs and bootstrap.
+        batch_size, seed
+            Regions per batch, and so the number of candidates in matching; seed of masks, pairs and bootstrap.
 
         Returns
         -------

@@ -99,7 +99,9 @@ def test_a_finished_run_is_taken_as_it_is(train, whole, tmp_path):
 
 
 def test_without_a_checkpoint_a_run_begins(train, whole, tmp_path):
-    check_same_run(train(tmp_path / "new", resume=True), whole)
+    model = train(tmp_path / "new", resume=True)
+    check_same_run(model, whole)
+    assert read_checkpoint(tmp_path / "new")["is_finished"]
 
 
 def test_a_checkpoint_is_not_overwritten_unasked(train, tmp_path):
@@ -146,7 +148,9 @@ def test_other_data_are_refused(train, tmp_path, small, slot):
 
 def test_another_number_of_processes_or_less_frequent_checkpoints_are_no_other_run(train, whole, tmp_path):
     train(tmp_path, stop=5)
-    check_same_run(train(tmp_path, resume=True, devices=1, checkpoint_minutes=60), whole)
+    model = train(tmp_path, resume=True, devices=1, checkpoint_minutes=60)
+    check_same_run(model, whole)
+    assert read_checkpoint(tmp_path)["is_finished"]
 
 
 def test_a_run_that_is_cut_short_can_go_on(train, whole, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -129,7 +129,8 @@ def fit_linear(
     return LinearModel(features, k, both_strands, found[0].astype(np.float32), found[1].astype(np.float32))
 
 
-def _path(matrix: Any, targets: Targets):  # noqa: ANN202
+def _path(matrix: Any, targets: Targets) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """From a strong penalty to a weak one, each from where the one before ended."""
     start = None
     for strength in STRENGTHS:
         start = solve(matrix, targets, penalty=1 / (strength * matrix.shape[0]), start=start)

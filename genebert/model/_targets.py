@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from scipy.special import expit, log_softmax, softmax
 from torch import Tensor

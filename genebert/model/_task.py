@@ -171,17 +171,7 @@ class Task:
         return self._logits(codes, tf_scores, context, batch_size=batch_size)
 
     def predict_regions(self, mdata: Any, rows: slice, codes: np.ndarray) -> np.ndarray:
-        """Predict regions of a MuData, with their accessibility where the task reads it; see `genebert.tl.predict`.
-
-        Parameters
-        ----------
-        mdata
-            The regions.
-        rows
-            Which of them.
-        codes
-            Their bases.
-        """
+        """Predict some regions of a MuData from their bases and, where the task reads it, their accessibility."""
         context = None if self.contexts is None else self.contexts.read(mdata, rows)
         return self._finished(self._logits(self._checked(codes), None, context, batch_size=256))
 
@@ -213,13 +203,7 @@ class Task:
         return codes.astype(np.uint8, copy=False)
 
     def to_device(self, device: str | torch.device) -> None:
-        """Move the networks.
-
-        Parameters
-        ----------
-        device
-            One of torch's.
-        """
+        """Move the networks to one of torch's devices."""
         for member in self.members:
             for model in member.models.values():
                 if hasattr(model, "network"):

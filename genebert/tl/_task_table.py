@@ -95,5 +95,5 @@ def _scored(truth: Targets, found: np.ndarray, weights: np.ndarray) -> dict[str,
             single[name] = score(truth.values[known, i], found[known, i], weights[:, known])
     if truth.n_outputs == 1 or not single:
         return single
-    mean = {metric: np.mean([metrics[metric] for metrics in single.values()], axis=0) for metric in next(iter(single.values()))}  # fmt: skip
+    mean = {metric: np.nanmean([metrics[metric] for metrics in single.values()], axis=0) for metric in next(iter(single.values()))}  # fmt: skip
     return {ALL: mean, **single}

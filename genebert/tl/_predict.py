@@ -10,9 +10,9 @@ import pandas as pd
 from mudata import MuData
 
 from genebert import _keys, _mudata
-from genebert._validate import check_key, check_literal
+from genebert._validate import check_literal
 from genebert.model import Task
-from genebert.tl._task_fit import predict_rows, write_predictions
+from genebert.tl._task_fit import check_result_key, predict_rows, write_predictions
 
 __all__ = ["predict"]
 
@@ -76,7 +76,7 @@ def predict(
     (60, 1)
     """
     _mudata.check_mudata(mdata)
-    check_key(key_added, reserved=mdata.mod)
+    check_result_key(mdata, key_added)
     _keys.DNA_CODE.get(mdata)
     task = task if isinstance(task, Task) else Task.load(task, device=device)
     output = task.outputs[0] if output is None else output

@@ -28,7 +28,15 @@ from genebert.tl._load import load as load_model
 from genebert.tl._task_labels import check_train, inner_rows, standardised
 from genebert.tl._task_table import TASK, evaluation_table
 
-__all__ = ["Method", "OutputWeight", "check_task_options", "fit_task", "predict_rows", "write_predictions"]
+__all__ = [
+    "Method",
+    "OutputWeight",
+    "check_result_key",
+    "check_task_options",
+    "fit_task",
+    "predict_rows",
+    "write_predictions",
+]
 
 Method = Literal["probe", "finetune"]
 OutputWeight = Literal["none", "accessibility", "open"]
@@ -62,9 +70,15 @@ def check_task_options(
         raise ValueError(msg)
     for name in baselines or ():
         check_literal(name, BASELINES, name="baselines")
-    check_key(key_added, reserved=mdata.mod)
+    check_result_key(mdata, key_added)
     _keys.DNA_CODE.get(mdata)
     _keys.REGION_SPLIT.get(mdata)
+
+
+def check_result_key(mdata: MuData, key_added: str) -> None:
+    """Raise where results would take the name of a modality or of a column that holds something else."""
+    taken = [slot.key for slot in _keys.SLOTS if slot.modality == _keys.SEQ and slot.attr == "obs"]
+    check_key(key_added, reserved=[*mdata.mod, *taken])
 
 
 def fit_task(
@@ -111,23 +125,23 @@ def fit_task(
     contexts = _contexts(mdata, own, tf_weight=tf_weight, train=train)
     used = np.flatnonzero(truth.known)
     data = _data(mdata, scaled, used, contexts=contexts, model=model, options=options)
-    members, history = [], []
-    for number in range(n_models):
-        part = data._replace(
-            train=np.flatnonzero((train & ~inner[number])[used]), inner=np.flatnonzero(inner[number][used]),
+    parts = [
+        data._replace(
+            train=np.flatnonzero((train & ~rows)[used]), inner=np.flatnonzero(rows[used]),
             options=replace(options, seed=options.seed + number),
-        )  # fmt: skip
-        member, losses = _member(part, method=method)
-        members.append(member)
-        history += [{"model": number, **row} for row in losses]
-        first = part if number == 0 else first
+        )
+        for number, rows in enumerate(inner)
+    ]  # fmt: skip
+    fitted = [_member(part, method=method) for part in parts]
+    members = [member for member, _ in fitted]
+    history = [{"model": number, **row} for number, (_, losses) in enumerate(fitted) for row in losses]
     task = Task(
         kind=truth.kind, outputs=truth.outputs, seq_length=data.inputs.codes.shape[1], members=members,
         motifs=data.motifs, contexts=contexts, scale=None if mean is None else (mean, sd),
         record={**params, "verb": verb, "base": model.digest, "strands": options.strands},
     )  # fmt: skip
     predicted = {TASK: predict_rows(mdata, task)}
-    for name, found in _compared(first, members[0], names=baselines, method=method).items():
+    for name, found in _compared(parts[0], members[0], names=baselines, method=method).items():
         predicted[name] = np.full((mdata.n_obs, truth.n_outputs), np.nan)
         predicted[name][used] = found if mean is None else found * sd + mean
     table = evaluation_table(predicted, truth, split, seed=options.seed)

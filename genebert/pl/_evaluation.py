@@ -107,7 +107,7 @@ def _labelled(mdata: MuData, *, key: str, split: str) -> dict[str, tuple[np.ndar
     found = {}
     for number, output in enumerate(outputs):
         is_class = params["kind"] == "multiclass"
-        column = names.get_loc(str(list(params["labels"])[0]) if is_class else output)
+        column = names.get_loc(str(next(iter(params["labels"]))) if is_class else output)
         truth = np.asarray(matrix[:, [column]]).ravel()[rows]
         known = ~np.isnan(truth)
         truth = truth[known] == (number if is_class else 1)

@@ -28,7 +28,7 @@ def evaluation(
     key
         The `key_added` of the task.
     split
-        ``"val"`` or ``"test"``; default: both.
+        ``"val"``, ``"test"``, or, of a task that reads accessibility, ``"test_open"``: within accessible regions; default: all.
     metric
         One metric, such as ``"auroc"``; default: all.
 

@@ -144,7 +144,8 @@ def fit_task(
     for name, found in _compared(parts[0], members[0], names=baselines, method=method).items():
         predicted[name] = np.full((mdata.n_obs, truth.n_outputs), np.nan)
         predicted[name][used] = found if mean is None else found * sd + mean
-    table = evaluation_table(predicted, truth, split, seed=options.seed)
+    is_open = _is_open(mdata, contexts)
+    table = evaluation_table(predicted, truth, split, seed=options.seed, is_open=is_open)
     _tell(table)
     mdata = _mudata.writable(mdata, copy=False)
     write_predictions(mdata, task, predicted[TASK], key_added=key_added)
@@ -172,6 +173,14 @@ def _contexts(mdata: MuData, own: list[str], *, tf_weight: OutputWeight, train: 
         return None
     places = [cell_types.index(name) if name in cell_types else -1 for name in own]
     return Contexts.of(mdata, cell_types, layer=tf_weight, own=places, train=np.flatnonzero(train))
+
+
+def _is_open(mdata: MuData, contexts: Contexts | None) -> np.ndarray | None:
+    """Whether each region is accessible in the cell type of each output; an output without one has no such region."""
+    if contexts is None:
+        return None
+    found = contexts.read(mdata, slice(None)) > 0
+    return found[:, list(contexts.own)] & (np.array(contexts.own) >= 0)
 
 
 def _resolved(model: GeneBERT | str | Path | None, device: str) -> GeneBERT:
@@ -262,7 +271,7 @@ def _tell(table: pd.DataFrame) -> None:
     if not len(last):
         warn("No labelled region is in the val or test split, so nothing was scored. See gb.pp.split_regions.")
         return
-    last = last[(last["split"] == last["split"].iloc[-1]) & (last["output"] == last["output"].iloc[0])]
+    last = last[(last["split"] == last["split"].iloc[0]) & (last["output"] == last["output"].iloc[0])]
     values = last.set_index("method")["value"]
     others = values.drop(TASK).dropna()
     best = f", best baseline {others.idxmax()} {others.max():.3f}" if len(others) else ""

@@ -159,7 +159,8 @@ def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int) -> np.ndarray:
     groups = np.asarray(_keys.CHROM.get(mdata)).astype(str) if _keys.CHROM.has(mdata) else None
     by_place = groups is not None and len(np.unique(groups[train])) > 1
     if not by_place:
-        groups = similar_regions(mdata)
+        groups = np.full(mdata.n_obs, -1)
+        groups[train] = similar_regions(mdata[train])  # what is scored has no say in this
     names, count = np.unique(groups[train], return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     if not by_place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,18 @@ TASK = "genebert"
 """The method that the task itself is."""
 ALL = "all"
 """The output that stands for all of them: their mean, or all classes together."""
+UNSCORED = ("train", "nan")  # splits: what was learnt from, and regions without one
 N_DRAWS, MOST_CELLS = 500, 10_000_000
 MANY_OUTPUTS, FEW_DRAWS = 4, 100
 
 
 def evaluation_table(
-    predicted: Mapping[str, np.ndarray], targets: Targets, split: np.ndarray, *, seed: int
+    predicted: Mapping[str, np.ndarray],
+    targets: Targets,
+    split: np.ndarray,
+    *,
+    seed: int,
+    is_open: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Score methods on the same regions.
 
@@ -34,9 +41,12 @@ def evaluation_table(
     targets
         Labels of the regions; those of a regression unscaled.
     split
-        Name of the split of each region; ``"train"`` is not scored.
+        Name of the split of each region; all but ``"train"`` are scored.
     seed
         Of the draws.
+    is_open
+        Whether a region is accessible in the cell type of an output, bool ``(regions, outputs)``: each split is scored within
+        those, too, as ``<split>_open``, where accessibility alone tells nothing.
 
     Returns
     -------
@@ -44,23 +54,33 @@ def evaluation_table(
     over the method, on the same draws.
     """
     rows: list[dict[str, Any]] = []
-    for name in ("val", "test"):
-        chosen = np.flatnonzero((split == name) & targets.known)
-        if not len(chosen):
-            continue
-        truth = targets.take(chosen)
-        n_draws = N_DRAWS if targets.n_outputs <= MANY_OUTPUTS else FEW_DRAWS
-        n_draws = max(20, min(n_draws, MOST_CELLS // len(chosen)))
-        weights = draw_weights(len(chosen), n_draws=n_draws, rng=np.random.default_rng(seed))
-        scored = {method: _scored(truth, found[chosen], weights) for method, found in predicted.items()}
-        for method, outputs in scored.items():
-            for output, metrics in outputs.items():
-                sizes = _sizes(truth, output)
-                for metric, draws in metrics.items():
-                    ours = scored[TASK][output][metric]
-                    row = {"method": method, "split": name, "output": output, "metric": metric, **_interval(draws)}
-                    rows.append({**row, **_interval(ours - draws, names=("gain", "gain_low", "gain_high")), **sizes})
+    within = [("", targets)]
+    if is_open is not None:
+        within.append(("_open", replace(targets, values=np.where(is_open, targets.values, np.nan))))
+    for name in dict.fromkeys(["val", "test", *np.unique(split)]):
+        for suffix, labels in within:
+            chosen = np.flatnonzero((split == name) & labels.known)
+            if name not in UNSCORED and len(chosen):
+                found = {method: values[chosen] for method, values in predicted.items()}
+                rows += _rows(found, labels.take(chosen), split=name + suffix, seed=seed)
     return pd.DataFrame(rows, columns=list(_keys.EVALUATION_COLUMNS))
+
+
+def _rows(predicted: Mapping[str, np.ndarray], truth: Targets, *, split: str, seed: int) -> list[dict[str, Any]]:
+    n_regions = len(truth.values)
+    n_draws = N_DRAWS if truth.n_outputs <= MANY_OUTPUTS else FEW_DRAWS
+    n_draws = max(20, min(n_draws, MOST_CELLS // n_regions))
+    weights = draw_weights(n_regions, n_draws=n_draws, rng=np.random.default_rng(seed))
+    scored = {method: _scored(truth, found, weights) for method, found in predicted.items()}
+    rows = []
+    for method, outputs in scored.items():
+        for output, metrics in outputs.items():
+            sizes = _sizes(truth, output)
+            for metric, draws in metrics.items():
+                gain = _interval(scored[TASK][output][metric] - draws, names=("gain", "gain_low", "gain_high"))
+                row = {"method": method, "split": split, "output": output, "metric": metric, **_interval(draws)}
+                rows.append({**row, **gain, **sizes})
+    return rows
 
 
 def _interval(draws: np.ndarray, names: tuple[str, str, str] = ("value", "low", "high")) -> dict[str, float]:

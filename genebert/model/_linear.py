@@ -19,7 +19,8 @@ __all__ = ["LinearModel", "fit_linear", "kmer_counts", "position_kmers", "solve"
 
 STRENGTHS = (0.01, 0.1, 1.0)
 """Inverse strengths of the penalty, per region, that are tried; the inner part decides."""
-MAX_STEPS = 200
+MAX_STEPS = 100
+MANY_OUTPUTS = 8  # from which on the weakest penalty, whose fit is the slowest, is not tried
 
 
 def kmer_counts(codes: np.ndarray, *, k: int, both_strands: bool) -> sparse.csr_matrix:
@@ -132,7 +133,7 @@ def fit_linear(
 def _path(matrix: Any, targets: Targets) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """From a strong penalty to a weak one, each from where the one before ended."""
     start = None
-    for strength in STRENGTHS:
+    for strength in STRENGTHS if targets.n_outputs < MANY_OUTPUTS else STRENGTHS[:-1]:
         start = solve(matrix, targets, penalty=1 / (strength * matrix.shape[0]), start=start)
         yield start
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -117,7 +118,7 @@ def fit_probe(
     both_strands, half
         See `ProbeModel`.
     """
-    model = ProbeModel(network, match_tfs(*tfs), both_strands=both_strands, half=half)
+    model = ProbeModel(copy.deepcopy(network), match_tfs(*tfs), both_strands=both_strands, half=half)
     features, held_out = (model.embed(inputs.take(rows)) for rows in (train, inner))
     model.mean = features.mean(axis=0)
     model.sd = np.maximum(features.std(axis=0), 1e-6)

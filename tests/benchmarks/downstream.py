@@ -128,7 +128,7 @@ def run(task: str, seed: int, mdata: MuData, args: argparse.Namespace) -> pd.Dat
 def headline(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the only output, or of all outputs together."""
     output = table["output"].astype(str)
-    has_all = table.groupby(["task", "split"])["output"].transform(lambda column: (column == "all").any())
+    has_all = table.groupby(["task", "split"])["output"].transform(lambda column: (column == "all").any()).astype(bool)
     return table[(output == "all") | ~has_all]
 
 

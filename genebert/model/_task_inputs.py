@@ -88,8 +88,8 @@ class Contexts(NamedTuple):
     ) -> Contexts:
         """Measure the scale on rows `train`."""
         contexts = cls(list(cell_types), layer, np.ones(len(cell_types), dtype=np.float32), tuple(own))
-        values = contexts.read(mdata, train)
-        total, count = values.clip(min=0).sum(axis=0), (values > 0).sum(axis=0)
+        values, is_open = contexts.read(mdata, train), contexts.is_open(mdata, train)
+        total, count = np.where(is_open, values, 0).sum(axis=0), is_open.sum(axis=0)
         return contexts._replace(scale=(np.maximum(total, 1e-6) / np.maximum(count, 1)).astype(np.float32))
 
     def read(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
@@ -105,6 +105,11 @@ class Contexts(NamedTuple):
             raise ValueError(msg)
         columns = [names.index(name) for name in self.cell_types]
         return np.nan_to_num(load_dense(matrix, rows)[:, columns]).astype(np.float32) / self.scale
+
+    def is_open(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
+        """Tell where regions are called open, bool ``(regions, cell types)``; without calls, where there is any signal."""
+        layer = "open" if _keys.OPEN.has(mdata) else self.layer
+        return self._replace(layer=layer, scale=np.ones_like(self.scale)).read(mdata, rows) > 0
 
     def assumed(self, n_regions: int, cell_type: str | None) -> np.ndarray:
         """What is taken where nothing was measured: open in all cell types, or in the named one only."""

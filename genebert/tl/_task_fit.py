@@ -179,7 +179,7 @@ def _is_open(mdata: MuData, contexts: Contexts | None) -> np.ndarray | None:
     """Whether each region is accessible in the cell type of each output; an output without one has no such region."""
     if contexts is None:
         return None
-    found = contexts.read(mdata, slice(None)) > 0
+    found = contexts.is_open(mdata, slice(None))
     return found[:, list(contexts.own)] & (np.array(contexts.own) >= 0)
 
 

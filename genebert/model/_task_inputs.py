@@ -90,7 +90,7 @@ class Contexts(NamedTuple):
         contexts = cls(list(cell_types), layer, np.ones(len(cell_types), dtype=np.float32), tuple(own))
         values, is_open = contexts.read(mdata, train), contexts.is_open(mdata, train)
         total, count = np.where(is_open, values, 0).sum(axis=0), is_open.sum(axis=0)
-        return contexts._replace(scale=(np.maximum(total, 1e-6) / np.maximum(count, 1)).astype(np.float32))
+        return contexts._replace(scale=np.where(total > 0, total / np.maximum(count, 1), 1).astype(np.float32))
 
     def read(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
         """Read accessibility, float32 ``(regions, cell types)``; what was not measured counts as closed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genebert._keys import HISTORY_COLUMNS, MODALITIES, SCHEMA_VERSION, SLOTS, UNS, Slot
+from genebert._keys import EVALUATION_COLUMNS, HISTORY_COLUMNS, MODALITIES, SCHEMA_VERSION, SLOTS, UNS, Slot
 
 PAGE = Path(__file__).with_name("data_contract.md")
 
@@ -43,6 +43,7 @@ and its tables beside `params`. A table has one row per measurement. Read tables
 | table | columns |
 |---|---|
 | `history` of `gb.tl.pretrain` | {", ".join(f"`{column}`" for column in HISTORY_COLUMNS)} |
+| `table` of `gb.tl.classify`, `gb.tl.regress` | {", ".join(f"`{column}`" for column in EVALUATION_COLUMNS)} |
 
 ## Rules
 

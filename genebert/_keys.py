@@ -16,10 +16,10 @@ import pandas as pd
 from genebert._store import store_of
 
 __all__ = [
-    "ACCESSIBILITY", "CELL_TF_ACTIVITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE",
-    "EMBEDDING", "END", "FAMILY", "GC", "HISTORY_COLUMNS", "HIT_COLUMNS", "IN_TF_ACTIVITY", "LABELS",
+    "ACCESSIBILITY", "CALL", "CELL_TF_ACTIVITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE",
+    "EMBEDDING", "END", "EVALUATION_COLUMNS", "FAMILY", "GC", "HISTORY_COLUMNS", "HIT_COLUMNS", "IN_TF_ACTIVITY", "LABELS",
     "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MEMBERS", "MODALITIES", "MOTIF", "MOTIF_ID", "N_CELLS",
-    "N_REPLICATES", "OPEN", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SEQ_START", "SLOTS", "START", "TF_ACTIVITY",
+    "N_REPLICATES", "OPEN", "PROBABILITY", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SEQ_START", "SLOTS", "START", "TF_ACTIVITY",
     "TF_EXPRESSION", "TF_SCORE", "UNS", "WIDTH", "MissingSlotError", "Slot", "load_record", "record",
 ]  # fmt: skip
 
@@ -197,28 +197,24 @@ LABEL_TF = Slot(
     LABEL, "var", "tf", "TF of each experiment, empty where none", "str", "(experiments,)", LABELS.filled_by
 )
 LABEL_CELL_TYPE = Slot(
-    LABEL,
-    "var",
-    "cell_type",
-    "cell type of each experiment, empty where none",
-    "str",
-    "(experiments,)",
-    LABELS.filled_by,
-)
+    LABEL, "var", "cell_type", "cell type of each experiment, empty where none", "str", "(experiments,)", LABELS.filled_by
+)  # fmt: skip
 EMBEDDING = Slot(
-    None,
-    "obsm",
-    "X_genebert",
-    "joint region embedding (`key_added`)",
-    "float32",
-    "(regions, n_latent)",
-    ("gb.tl.embed",),
+    None, "obsm", "X_genebert", "joint region embedding (`key_added`)", "float32", "(regions, n_latent)", ("gb.tl.embed",)
+)  # fmt: skip
+_TASKS = ("gb.tl.classify", "gb.tl.predict")
+PROBABILITY = Slot(
+    None, "obsm", "task_proba", "calibrated probabilities, or values of `tl.regress` (`key_added` + `_proba`)",
+    "float32 DataFrame", "(regions, outputs)", (*_TASKS, "gb.tl.regress"),
+)  # fmt: skip
+CALL = Slot(
+    SEQ, "obs", "called", "the called class (`key_added`), where there is one", "category", "(regions,)", _TASKS
 )
 
 SLOTS = (
     CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, SEQ_START, TF_SCORE, MOTIF_ID, FAMILY, MEMBERS, MOTIF, ACCESSIBILITY, COUNTS, OPEN,
     CELL_TYPE_SPLIT, N_CELLS, N_REPLICATES, TF_ACTIVITY, IN_TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE,
-    EMBEDDING,
+    EMBEDDING, PROBABILITY, CALL,
 )  # fmt: skip
 
 CHECK_COLUMNS = ("check", "status", "count", "detail")
@@ -226,6 +222,11 @@ CHECK_COLUMNS = ("check", "status", "count", "detail")
 
 HIT_COLUMNS = ("region", "chrom", "start", "end", "strand", "tf", "motif_id", "score", "pvalue")
 """Columns of the table of `pp.motif_hits`: one row per hit."""
+
+EVALUATION_COLUMNS = (
+    "method", "split", "output", "metric", "value", "low", "high", "gain", "gain_low", "gain_high", "n_regions", "n_positive",
+)  # fmt: skip
+"""Columns of ``table`` of `tl.classify`: one row per measurement; `gain` is what the task has over the method."""
 
 HISTORY_COLUMNS = ("epoch", "step", "split", "objective", "metric", "value", "chance")
 """Columns of ``history`` of `tl.pretrain`: one row per measurement."""

@@ -15,6 +15,7 @@ import typer
 import genebert as gb
 from genebert import _keys
 from genebert._cli_files import CELLS, check_output, check_sequences, ends_in, read
+from genebert._cli_tasks import register_tasks
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -252,6 +253,9 @@ def embed(
     mdata = gb.io.read(data)
     gb.tl.embed(mdata, gb.tl.load("mini" if model is None else model, device=device), cell_type=cell_type)
     _write(mdata, output)
+
+
+register_tasks(app, _plain_errors)
 
 
 def _write(mdata: MuData, path: Path) -> None:

@@ -24,7 +24,7 @@ LOWER = {
     "io": {"io", "base"},
     "pp": {"pp", "base"},
     "get": {"get", "base"},
-    "model": {"model", "_data", "nn", "base"},
+    "model": {"model", "_data", "nn", "pp", "base"},  # a task scans the sequences that it is given for motifs
     "datasets": {"datasets", "io", "pp", "base"},
     "tl": {"tl", "model", "get", "_data", "nn", "io", "pp", "base"},
     "pl": {"pl", "get", "base"},
@@ -66,7 +66,7 @@ class Module:
     @property
     def layer(self) -> str:
         part = self.name.split(".")[1] if "." in self.name else "root"
-        if part in {"cli", "_cli_files", "__main__"}:
+        if part in {"cli", "_cli_files", "_cli_tasks", "__main__"}:
             return "cli"
         if part in LOWER:
             return part

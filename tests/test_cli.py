@@ -50,7 +50,8 @@ def genome_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["--help"], ["demo", "--help"], ["scan", "-h"], ["embed", "-h"], ["pretrain", "-h"]]
+    "command",
+    [[], ["--help"], ["demo", "--help"], ["scan", "-h"], ["embed", "-h"], ["pretrain", "-h"], ["classify", "-h"]],
 )
 def test_help_needs_nothing(run, command):
     result = run(*command)

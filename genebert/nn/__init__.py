@@ -9,6 +9,7 @@ from genebert.nn._objectives import OBJECTIVES, Batch, Scored, objectives
 from genebert.nn._pooling import Pooling, pool, read_sequences
 from genebert.nn._region import RegionEncoder
 from genebert.nn._sequence import MASK, SequenceEncoder, SequenceOutput, count_tokens, tokenize
+from genebert.nn._task import PlainCNN, TaskConfig, TaskNetwork
 
 __all__ = [
     "MASK",
@@ -19,11 +20,14 @@ __all__ = [
     "GeneBERTNetwork",
     "MotifConvolution",
     "NetworkOutput",
+    "PlainCNN",
     "Pooling",
     "RegionEncoder",
     "Scored",
     "SequenceEncoder",
     "SequenceOutput",
+    "TaskConfig",
+    "TaskNetwork",
     "count_tokens",
     "hidden_kmers",
     "hide_spans",

@@ -95,11 +95,14 @@ class ConvStem(nn.Module):
         self.mix = nn.Sequential(nn.LayerNorm(config.n_filters), nn.Linear(config.n_filters, config.dim))
 
     def forward(self, codes: Tensor) -> Tensor:
+        return self.mix(F.gelu(self.respond(codes)).transpose(1, 2))  # (batch, tokens, dim)
+
+    def respond(self, codes: Tensor) -> Tensor:
+        """Give the strongest response of each filter within each k-mer, ``(batch, filters, tokens)``."""
         bases = F.one_hot(codes.long(), MASK + 1).to(self.filters.weight.dtype)
         bases = bases[..., [0, 1, 2, 3, MASK]].transpose(1, 2)  # (batch, 5, length); N is zero, as padding is
         # A token is a whole k-mer, so that it never pools over padding. Pooling first leaves the GELU k times less to do.
-        response = F.max_pool1d(self.filters(bases), self.k, self.stride)  # (batch, filters, tokens)
-        return self.mix(F.gelu(response).transpose(1, 2))  # (batch, tokens, dim)
+        return F.max_pool1d(self.filters(bases), self.k, self.stride)
 
 
 class SequenceEncoder(nn.Module):

@@ -1,0 +1,133 @@
+"""What a task reads of regions: bases, motif scores of those bases, and accessibility."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from genebert import _keys
+from genebert._chunks import load, load_dense
+from genebert._motifs import default_motifs, log_odds, tf_names
+from genebert.pp._scan import Scanner
+
+__all__ = ["Contexts", "Inputs", "MotifSet"]
+
+_UNIFORM = np.full(4, 0.25)
+
+
+class Inputs(NamedTuple):
+    """Arrays of the same regions."""
+
+    codes: np.ndarray
+    """uint8 ``(regions, seq_length)``."""
+    scores: np.ndarray | None
+    """float32 ``(regions, TFs)``."""
+    context: np.ndarray | None
+    """float32 ``(regions, cell types)``."""
+
+    def take(self, rows: np.ndarray | slice) -> Inputs:
+        """Read some of the regions."""
+        return Inputs(*(None if part is None else part[rows] for part in self))
+
+
+class MotifSet:
+    """Motifs that a task scans for, whatever lies in the matrix of the data.
+
+    Parameters
+    ----------
+    tfs
+        Names, one for each motif.
+    matrices
+        Log-odds, float32 ``(motifs, longest, 4)``, 0 behind the end of each.
+    """
+
+    def __init__(self, tfs: Sequence[str], matrices: np.ndarray) -> None:
+        self.tfs, self.matrices = [str(tf) for tf in tfs], np.asarray(matrices, dtype=np.float32)
+        self._scanner: Scanner | None = None
+
+    @classmethod
+    def of(cls, mdata: Any) -> MotifSet:
+        """Take the motifs that `mdata` was scanned for, else those that the shipped weights were trained with."""
+        if _keys.MOTIF.has(mdata):
+            return cls(mdata[_keys.TF].var_names, np.asarray(_keys.MOTIF.get(mdata)))
+        motifs = default_motifs()
+        found = [log_odds(motif, background=_UNIFORM) for motif in motifs]
+        padded = np.zeros((len(found), max(map(len, found)), 4), dtype=np.float32)
+        for row, matrix in zip(padded, found, strict=True):
+            row[: len(matrix)] = matrix
+        return cls(tf_names(motifs), padded)
+
+    def scan(self, codes: np.ndarray) -> np.ndarray:
+        """Give the highest log-odds of each motif on either strand, float32 ``(regions, TFs)``."""
+        if self._scanner is None:
+            ends = [np.flatnonzero(matrix.any(axis=1)) for matrix in self.matrices]
+            trimmed = [
+                matrix[: end[-1] + 1 if len(end) else 1] for matrix, end in zip(self.matrices, ends, strict=True)
+            ]
+            self._scanner = Scanner(trimmed, background=_UNIFORM)
+        return self._scanner(np.ascontiguousarray(codes, dtype=np.uint8))
+
+
+class Contexts(NamedTuple):
+    """The accessibility that a task reads."""
+
+    cell_types: list[str]
+    layer: str
+    """``"accessibility"`` or ``"open"``."""
+    scale: np.ndarray
+    """float32 ``(cell types,)``: mean over the accessible regions that were trained on, which counts as 1."""
+    own: tuple[int, ...]
+    """The cell type of each output, -1 where it has none."""
+
+    @classmethod
+    def of(
+        cls, mdata: Any, cell_types: Sequence[str], *, layer: str, own: Sequence[int], train: np.ndarray
+    ) -> Contexts:
+        """Measure the scale on rows `train`."""
+        contexts = cls(list(cell_types), layer, np.ones(len(cell_types), dtype=np.float32), tuple(own))
+        values, is_open = contexts.read(mdata, train), contexts.is_open(mdata, train)
+        total, count = np.where(is_open, values, 0).sum(axis=0), is_open.sum(axis=0)
+        return contexts._replace(scale=np.where(total > 0, total / np.maximum(count, 1), 1).astype(np.float32))
+
+    def read(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
+        """Read accessibility, float32 ``(regions, cell types)``; what was not measured counts as closed."""
+        matrix = (_keys.OPEN if self.layer == "open" else _keys.ACCESSIBILITY).get(mdata)
+        names = list(mdata[_keys.ATAC].var_names)
+        missing = [name for name in self.cell_types if name not in names]
+        if missing:
+            msg = (
+                f"Expected the cell types that the task was fitted with, whose accessibility it reads; {missing} are missing "
+                "from mdata['atac']. Add them, or fit with tf_weight='none'."
+            )
+            raise ValueError(msg)
+        columns = [names.index(name) for name in self.cell_types]
+        return np.nan_to_num(load_dense(matrix, rows)[:, columns]).astype(np.float32) / self.scale
+
+    def is_open(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
+        """Tell where regions are called open, bool ``(regions, cell types)``; without calls, where there is any signal."""
+        layer = "open" if _keys.OPEN.has(mdata) else self.layer
+        return self._replace(layer=layer, scale=np.ones_like(self.scale)).read(mdata, rows) > 0
+
+    def assumed(self, n_regions: int, cell_type: str | None) -> np.ndarray:
+        """What is taken where nothing was measured: open in all cell types, or in the named one only."""
+        if cell_type is None:
+            return np.ones((n_regions, len(self.cell_types)), dtype=np.float32)
+        return np.tile(np.array([name == cell_type for name in self.cell_types], dtype=np.float32), (n_regions, 1))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Settings and tensors, for `restore`."""
+        settings = {"cell_types": self.cell_types, "layer": self.layer, "own": list(self.own)}
+        return settings, {"scale": torch.from_numpy(self.scale)}
+
+    @classmethod
+    def restore(cls, settings: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Contexts:
+        """Rebuild from what `state` returned."""
+        return cls(settings["cell_types"], settings["layer"], tensors["scale"].numpy(), tuple(settings["own"]))
+
+
+def read_codes(mdata: Any, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Read bases into memory."""
+    return np.ascontiguousarray(load(_keys.DNA_CODE.get(mdata), rows), dtype=np.uint8)

@@ -1,0 +1,142 @@
+"""What a task is compared with: models of minutes that often do as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from genebert.model import GeneBERT
+from genebert.model._finetuning import own_randomness
+from genebert.model._linear import LinearModel, fit_linear, solve
+from genebert.model._targets import Targets
+from genebert.model._task_inputs import Contexts, Inputs, MotifSet
+from genebert.model._task_network import FitOptions, NetworkModel, fit_network
+from genebert.model._task_probe import Half, ProbeModel, fit_probe
+from genebert.model._trees import fit_trees
+from genebert.nn import GeneBERTNetwork, PlainCNN, TaskConfig, TaskNetwork
+
+__all__ = ["BASELINES", "FitData", "accessibility_alone", "baseline", "linear", "network", "probe"]
+
+BASELINES = (
+    "kmer", "position_1mer", "position_2mer", "motif_boosting", "cnn", "untrained", "sequence_only", "matrix_only",
+    "accessibility",
+)  # fmt: skip
+K = 6
+
+
+class FitData(NamedTuple):
+    """All that a fit reads; rows are those of `inputs`."""
+
+    inputs: Inputs
+    targets: Targets
+    train: np.ndarray
+    inner: np.ndarray
+    motifs: MotifSet
+    contexts: Contexts | None
+    options: FitOptions
+    model: GeneBERT
+    device: torch.device
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """The two parts of train."""
+        return {"train": self.train, "inner": self.inner}
+
+
+class ContextModel:
+    """Logits that are linear in accessibility."""
+
+    def __init__(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        self.weight, self.bias = weight, bias
+
+    def logits(self, inputs: Inputs) -> np.ndarray:
+        """Logits, float64 ``(regions, outputs)``."""
+        return inputs.context @ self.weight + self.bias
+
+
+def accessibility_alone(data: FitData) -> ContextModel:
+    """Fit logits of accessibility, without any sequence."""
+    matrix = data.inputs.context[data.train].astype(np.float64)
+    return ContextModel(*solve(matrix, data.targets.take(data.train), penalty=1 / len(matrix)))
+
+
+def linear(data: FitData, *, features: str, k: int) -> LinearModel:
+    """Fit a linear model of k-mers."""
+    return fit_linear(
+        data.inputs.codes, data.targets, features=features, k=k, both_strands=data.options.both_strands, **data.rows
+    )
+
+
+def network(
+    data: FitData, *, pretrained: bool = True, has_sequence: bool = True, has_matrix: bool = True
+) -> tuple[NetworkModel, list[dict[str, Any]]]:
+    """Train the network of the task, or a part of it."""
+    contexts = data.contexts if has_matrix else None
+    config = TaskConfig(
+        encoder=data.model.module.config, n_outputs=data.targets.n_outputs, seq_length=data.inputs.codes.shape[1],
+        n_tfs=len(data.motifs.tfs) if has_matrix else 0, has_sequence=has_sequence,
+        contexts=() if contexts is None else contexts.own, n_contexts=0 if contexts is None else len(contexts.cell_types),
+    )  # fmt: skip
+    options = data.options if pretrained else _one_rate(data.options)
+    with own_randomness(data.device, seed=options.seed):
+        with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, on any machine alike
+            torch.manual_seed(options.seed)
+            net = TaskNetwork(config)
+        if pretrained and has_sequence:
+            net.reader.encoder.load_state_dict(data.model.module.sequence_encoder.state_dict())
+        if has_matrix:
+            scores = data.inputs.scores[data.train]
+            net.set_scale(torch.from_numpy(scores.mean(0)), torch.from_numpy(scores.std(0)))
+        return fit_network(net.to(data.device), data.inputs, data.targets, **data.rows, options=options)
+
+
+def _one_rate(options: FitOptions) -> FitOptions:
+    """Without pre-training there is nothing to be careful with."""
+    return FitOptions(**{**vars(options), "encoder_lr": options.lr})
+
+
+def probe(data: FitData, *, pretrained: bool = True, half: Half = "joint") -> ProbeModel:
+    """Fit a linear model on the frozen embedding."""
+    net = data.model.module
+    if not pretrained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(data.options.seed)
+            other = GeneBERTNetwork(net.config)
+        other.set_tf_scale(net.tf_mean.cpu(), net.tf_sd.cpu())
+        net = other.to(net.device)
+    return fit_probe(
+        net, data.inputs, data.targets, tfs=(data.motifs.tfs, data.model.tfs), **data.rows,
+        both_strands=data.options.both_strands, half=half,
+    )  # fmt: skip
+
+
+def _cnn(data: FitData) -> NetworkModel:
+    with own_randomness(data.device, seed=data.options.seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(data.options.seed)
+            net = PlainCNN(data.targets.n_outputs)
+        options = FitOptions(**{**vars(data.options), "lr": 2e-3})
+        return fit_network(net.to(data.device), data.inputs, data.targets, **data.rows, options=options)[0]
+
+
+def baseline(name: str, data: FitData, *, method: str) -> Any:
+    """Fit one of `BASELINES`; the last ones are parts of the task's own method."""
+    part: dict[str, dict[str, Any]] = {
+        "untrained": {"pretrained": False},
+        "sequence_only": {"has_matrix": False} if method == "finetune" else {"half": "sequence"},
+        "matrix_only": {"has_sequence": False} if method == "finetune" else {"half": "region"},
+    }
+    if name in part:
+        return network(data, **part[name])[0] if method == "finetune" else probe(data, **part[name])
+    fits: dict[str, Callable[[], Any]] = {
+        "kmer": lambda: linear(data, features="count", k=K),
+        "position_1mer": lambda: linear(data, features="position", k=1),
+        "position_2mer": lambda: linear(data, features="position", k=2),
+        "motif_boosting": lambda: fit_trees(data.inputs, data.targets, **data.rows, seed=data.options.seed),
+        "cnn": lambda: _cnn(data),
+        "accessibility": lambda: accessibility_alone(data),
+    }
+    return fits[name]()

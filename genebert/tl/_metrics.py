@@ -1,0 +1,151 @@
+"""How good predictions are: one function from truth and scores to metrics, for the regions and for draws of them.
+
+A draw with replacement gives each region a weight, how often it was drawn. All metrics are computed with weights, for all
+draws at once; the estimate itself is the draw in which each region has the weight 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["CLASSIFICATION", "REGRESSION", "class_metrics", "draw_weights", "label_metrics", "value_metrics"]
+
+CLASSIFICATION = ("auroc", "auprc", "mcc", "f1", "accuracy", "calibration_error")
+REGRESSION = ("pearson", "spearman", "r2", "rmse")
+N_BINS = 10
+
+
+def draw_weights(n_regions: int, *, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Weights of the regions, float32 ``(1 + draws, regions)``: first all alike, then drawn with replacement."""
+    drawn = rng.multinomial(n_regions, np.full(n_regions, 1 / max(n_regions, 1)), size=n_draws)
+    return np.concatenate([np.ones((1, n_regions)), drawn]).astype(np.float32)
+
+
+def label_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics of one label; calls are made at 0.5.
+
+    Parameters
+    ----------
+    truth
+        0 or 1 ``(regions,)``.
+    probability
+        Of 1 ``(regions,)``.
+    weights
+        Of `draw_weights`.
+
+    Returns
+    -------
+    For each of `CLASSIFICATION` float64 ``(1 + draws,)``; NaN for a draw without both classes, where that matters.
+    """
+    truth, weights = truth.astype(bool), weights.astype(np.float64)
+    auroc, auprc = _curves(truth, probability, weights)
+    called = probability >= 0.5
+    tp, fp, fn, tn = (weights @ (t & c) for t, c in _pairs(truth, called))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mcc = (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+        f1 = 2 * tp / (2 * tp + fp + fn)
+        accuracy = (tp + tn) / weights.sum(1)
+    return {
+        "auroc": auroc, "auprc": auprc, "mcc": np.nan_to_num(mcc), "f1": np.nan_to_num(f1), "accuracy": accuracy,
+        "calibration_error": _calibration_error(truth, probability, weights),
+    }  # fmt: skip
+
+
+def _pairs(truth: np.ndarray, called: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    return (truth, called), (~truth, called), (truth, ~called), (~truth, ~called)
+
+
+def _curves(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas under the ROC curve (ties count half) and under precision and recall (average precision)."""
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each group of ties
+    positive = np.add.reduceat(weights[:, order] * truth[order], first, axis=1)
+    negative = np.add.reduceat(weights[:, order] * ~truth[order], first, axis=1)
+    found, false = positive.cumsum(1), negative.cumsum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        above = found - positive / 2
+        auroc = (negative * above).sum(1) / (found[:, -1] * false[:, -1])
+        precision = np.nan_to_num(found / (found + false))
+        auprc = (positive * precision).sum(1) / found[:, -1]
+    return auroc, auprc
+
+
+def _calibration_error(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean distance of probability and frequency over ten bins of equal width (Naeini et al. 2015)."""
+    place = np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
+    bins = np.eye(N_BINS)[place]  # (regions, bins)
+    difference = np.abs(weights @ (bins * (truth - probability)[:, None]))
+    return difference.sum(1) / weights.sum(1)
+
+
+def class_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics of several classes: means over classes of AUROC, AUPRC and F1, and MCC (Gorodkin 2004) over all.
+
+    Parameters
+    ----------
+    truth
+        Number of the class ``(regions,)``.
+    probability
+        ``(regions, classes)``.
+    weights
+        Of `draw_weights`.
+
+    Returns
+    -------
+    As `label_metrics`; the calibration error is that of the called class.
+    """
+    n_classes = probability.shape[1]
+    truth, called, weights = truth.astype(int), probability.argmax(1), weights.astype(np.float64)
+    single = [_curves(truth == i, probability[:, i], weights) for i in range(n_classes)]
+    auroc, auprc = (np.nanmean([pair[which] for pair in single], axis=0) for which in (0, 1))
+    pairs = np.eye(n_classes**2)[truth * n_classes + called]
+    table = (weights @ pairs).reshape(-1, n_classes, n_classes)  # (draws, truth, called)
+    right, total = np.trace(table, axis1=1, axis2=2), table.sum((1, 2))
+    by_truth, by_call = table.sum(2), table.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = (total**2 - (by_truth**2).sum(1)) * (total**2 - (by_call**2).sum(1))
+        mcc = (right * total - (by_truth * by_call).sum(1)) / np.sqrt(spread)
+        f1 = np.nan_to_num(2 * np.einsum("dii->di", table) / (by_truth + by_call)).mean(1)
+    confidence = probability[np.arange(len(truth)), called]
+    return {
+        "auroc": auroc, "auprc": auprc, "mcc": np.nan_to_num(mcc), "f1": f1, "accuracy": right / total,
+        "calibration_error": _calibration_error(truth == called, confidence, weights),
+    }  # fmt: skip
+
+
+def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics of a continuous output; ranks of Spearman's correlation are those of all regions.
+
+    Parameters
+    ----------
+    truth, predicted
+        ``(regions,)``.
+    weights
+        Of `draw_weights`.
+
+    Returns
+    -------
+    For each of `REGRESSION` float64 ``(1 + draws,)``.
+    """
+    from scipy.stats import rankdata
+
+    weights = weights.astype(np.float64)
+    total = weights.sum(1)
+    square = weights @ (truth - predicted) ** 2 / total
+    mean = weights @ truth / total
+    variance = weights @ truth**2 / total - mean**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r2 = 1 - square / variance
+    return {
+        "pearson": _correlation(truth, predicted, weights),
+        "spearman": _correlation(rankdata(truth), rankdata(predicted), weights), "r2": r2, "rmse": np.sqrt(square),
+    }  # fmt: skip
+
+
+def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    x, y, total = x - x.mean(), y - y.mean(), weights.sum(1)
+    mx, my = weights @ x / total, weights @ y / total
+    covariance = weights @ (x * y) / total - mx * my
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return covariance / np.sqrt((weights @ x**2 / total - mx**2) * (weights @ y**2 / total - my**2))

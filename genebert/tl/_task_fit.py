@@ -1,0 +1,278 @@
+"""The engine of all tasks: fit, calibrate, compare, write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from mudata import MuData
+
+from genebert import _keys, _mudata
+from genebert._chunks import load, row_chunks
+from genebert._dna import N
+from genebert._logging import info, warn
+from genebert._validate import check_key, check_literal, check_range
+from genebert.model import GeneBERT, Task
+from genebert.model._stack import fit_stack
+from genebert.model._targets import Targets, probabilities
+from genebert.model._task import Member
+from genebert.model._task_inputs import Contexts, Inputs, MotifSet, read_codes
+from genebert.model._task_network import FitOptions, TaskStrands
+from genebert.tl._baselines import BASELINES, FitData, baseline, linear, network, probe
+from genebert.tl._load import load as load_model
+from genebert.tl._task_labels import check_train, inner_rows, standardised
+from genebert.tl._task_table import TASK, evaluation_table
+
+__all__ = [
+    "Method",
+    "OutputWeight",
+    "check_result_key",
+    "check_task_options",
+    "fit_task",
+    "predict_rows",
+    "write_predictions",
+]
+
+Method = Literal["probe", "finetune"]
+OutputWeight = Literal["none", "accessibility", "open"]
+_PADDED = 0.05  # share of sequences that end in N from which on it is told
+
+
+def check_task_options(
+    mdata: MuData,
+    *,
+    method: str,
+    strands: str,
+    n_models: int,
+    class_weight: str | None,
+    max_epochs: int | None,
+    batch_size: int,
+    baselines: Sequence[str] | None,
+    key_added: str,
+) -> None:
+    """Raise where an option is out of range, before anything is computed."""
+    _mudata.check_mudata(mdata)
+    check_literal(method, Method, name="method")
+    check_literal(strands, TaskStrands, name="strands")
+    check_range(n_models, name="n_models", low=1, integer=True)
+    if class_weight is not None:
+        check_literal(class_weight, ("balanced",), name="class_weight", also=("None",))
+    if max_epochs is not None:
+        check_range(max_epochs, name="max_epochs", low=1, integer=True)
+    check_range(batch_size, name="batch_size", low=2, integer=True)
+    if isinstance(baselines, str):
+        msg = f"Expected `baselines` to be a list; found {baselines!r}. Write [{baselines!r}]."
+        raise ValueError(msg)
+    for name in baselines or ():
+        check_literal(name, BASELINES, name="baselines")
+    check_result_key(mdata, key_added)
+    _keys.DNA_CODE.get(mdata)
+    _keys.REGION_SPLIT.get(mdata)
+
+
+def check_result_key(mdata: MuData, key_added: str) -> None:
+    """Raise where results would take the name of a modality or of a column that holds something else."""
+    taken = [slot.key for slot in _keys.SLOTS if slot.modality == _keys.SEQ and slot.attr == "obs"]
+    check_key(key_added, reserved=[*mdata.mod, *taken])
+
+
+def fit_task(
+    mdata: MuData,
+    model: GeneBERT | str | Path | None,
+    targets: Targets,
+    *,
+    verb: str,
+    method: Method,
+    options: FitOptions,
+    n_models: int,
+    class_weight: str | None,
+    baselines: Sequence[str] | None,
+    tf_weight: OutputWeight,
+    own_cell_types: Sequence[str] | None,
+    device: str,
+    key_added: str,
+    params: dict[str, Any],
+) -> Task:
+    """Fit a task on the train split, score it beside its baselines, and write what came out.
+
+    Parameters
+    ----------
+    targets
+        Labels of all regions of `mdata`, unscaled.
+    verb
+        Under whose name the record goes.
+    own_cell_types
+        Of each output, where `tf_weight` is not ``"none"``; empty text for none.
+    params
+        What else the record tells.
+
+    The other parameters are those of `genebert.tl.classify`.
+    """
+    split = np.asarray(_keys.REGION_SPLIT.get(mdata)).astype(str)
+    truth = check_train(targets, (split == "train") & targets.known)
+    train = (split == "train") & truth.known
+    own = _own(own_cell_types, targets, truth)
+    inner = [inner_rows(mdata, train, seed=options.seed + number) for number in range(n_models)]
+    scaled, mean, sd = standardised(truth, train) if truth.kind == "regression" else (truth, None, None)
+    if class_weight == "balanced":
+        scaled = replace(scaled, weights=scaled.take(train).balanced().weights)
+    model = _resolved(model, device)
+    contexts = _contexts(mdata, own, tf_weight=tf_weight, train=train)
+    used = np.flatnonzero(truth.known)
+    data = _data(mdata, scaled, used, contexts=contexts, model=model, options=options)
+    parts = [
+        data._replace(
+            train=np.flatnonzero((train & ~rows)[used]), inner=np.flatnonzero(rows[used]),
+            options=replace(options, seed=options.seed + number),
+        )
+        for number, rows in enumerate(inner)
+    ]  # fmt: skip
+    fitted = [_member(part, method=method) for part in parts]
+    members = [member for member, _ in fitted]
+    history = [{"model": number, **row} for number, (_, losses) in enumerate(fitted) for row in losses]
+    task = Task(
+        kind=truth.kind, outputs=truth.outputs, seq_length=data.inputs.codes.shape[1], members=members,
+        motifs=data.motifs, contexts=contexts, scale=None if mean is None else (mean, sd),
+        record={**params, "verb": verb, "base": model.digest, "strands": options.strands},
+    )  # fmt: skip
+    predicted = {TASK: predict_rows(mdata, task)}
+    for name, found in _compared(parts[0], members[0], names=baselines, method=method).items():
+        predicted[name] = np.full((mdata.n_obs, truth.n_outputs), np.nan)
+        predicted[name][used] = found if mean is None else found * sd + mean
+    is_open = _is_open(mdata, contexts)
+    table = evaluation_table(predicted, truth, split, seed=options.seed, is_open=is_open)
+    _tell(table)
+    mdata = _mudata.writable(mdata, copy=False)
+    write_predictions(mdata, task, predicted[TASK], key_added=key_added)
+    _keys.record(
+        mdata, verb, key_added, params={**params, "outputs": task.outputs, "kind": task.kind}, table=table,
+        history=pd.DataFrame(history, columns=["model", "epoch", "split", "loss"]), model=task.digest,
+    )  # fmt: skip
+    return task
+
+
+def _own(own: Sequence[str] | None, before: Targets, after: Targets) -> list[str]:
+    """Cell type of each output that is left."""
+    if own is None:
+        return []
+    known = dict(zip(before.outputs, own, strict=True))
+    return [known[name] for name in after.outputs]
+
+
+def _contexts(mdata: MuData, own: list[str], *, tf_weight: OutputWeight, train: np.ndarray) -> Contexts | None:
+    if tf_weight == "none" or not own:
+        return None
+    there = {str(name) for name in mdata[_keys.ATAC].var_names}
+    cell_types = sorted({name for name in own if name in there})
+    if not cell_types:
+        return None
+    places = [cell_types.index(name) if name in cell_types else -1 for name in own]
+    return Contexts.of(mdata, cell_types, layer=tf_weight, own=places, train=np.flatnonzero(train))
+
+
+def _is_open(mdata: MuData, contexts: Contexts | None) -> np.ndarray | None:
+    """Whether each region is accessible in the cell type of each output; an output without one has no such region."""
+    if contexts is None:
+        return None
+    found = contexts.is_open(mdata, slice(None))
+    return found[:, list(contexts.own)] & (np.array(contexts.own) >= 0)
+
+
+def _resolved(model: GeneBERT | str | Path | None, device: str) -> GeneBERT:
+    if not isinstance(model, GeneBERT):
+        return load_model("mini" if model is None else model, device=device)
+    if device != "auto":
+        model.to_device(device)
+    return model
+
+
+def _data(
+    mdata: MuData,
+    targets: Targets,
+    used: np.ndarray,
+    *,
+    contexts: Contexts | None,
+    model: GeneBERT,
+    options: FitOptions,
+) -> FitData:
+    codes = read_codes(mdata, used)
+    share = float((codes[:, -1] == N).mean()) if codes.shape[1] else 0.0
+    if share > _PADDED and not _keys.CHROM.has(mdata):
+        warn(f"{share:.0%} of the sequences are shorter than the longest ({codes.shape[1]} bp) and padded with N.")
+    motifs = MotifSet.of(mdata)
+    inputs = Inputs(codes, motifs.scan(codes), None if contexts is None else contexts.read(mdata, used))
+    nothing = np.zeros(0, dtype=np.int64)
+    device = torch.device(model.device)
+    return FitData(inputs, targets.take(used), nothing, nothing, motifs, contexts, options, model, device)
+
+
+def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, Any]]]:
+    """Fit the models of one seed, and how they are joined."""
+    if method == "probe":
+        models, losses = {"probe": probe(data)}, []
+    else:
+        net, losses = network(data)
+        models = {"network": net}
+        models["kmer"] = linear(data, features="count", k=6)
+        models["position_2mer"] = linear(data, features="position", k=2)
+        models["motif_boosting"] = baseline("motif_boosting", data, method=method)
+    inner = data.inputs.take(data.inner)
+    stack = fit_stack([model.logits(inner) for model in models.values()], data.targets.take(data.inner))
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(models, stack.weight, strict=True))
+    info(f"fitted on {len(data.train):,} regions, calibrated on {len(data.inner):,}; weights: {shares}")
+    return Member(models, stack), losses
+
+
+def _compared(data: FitData, member: Member, *, names: Sequence[str] | None, method: Method) -> dict[str, np.ndarray]:
+    """Probabilities of the baselines, each calibrated as the task is, ``(used regions, outputs)``."""
+    names = BASELINES if names is None else names
+    found = {}
+    for name in names:
+        if name == "accessibility" and data.contexts is None:
+            continue
+        model = member.models.get(name) or baseline(name, data, method=method)
+        truth = data.targets.take(data.inner)
+        stack = fit_stack([model.logits(data.inputs.take(data.inner))], truth)
+        found[name] = probabilities(stack([model.logits(data.inputs)]), data.targets.kind)
+    return found
+
+
+def predict_rows(mdata: MuData, task: Task) -> np.ndarray:
+    """Predict all regions, chunk by chunk, float32 ``(regions, outputs)``."""
+    codes = _keys.DNA_CODE.get(mdata)
+    out = np.empty((mdata.n_obs, len(task.outputs)), dtype=np.float32)
+    for rows in row_chunks(mdata.n_obs):
+        out[rows] = task.predict_regions(mdata, rows, np.asarray(load(codes, rows)))
+    return out
+
+
+def write_predictions(mdata: MuData, task: Task, predicted: np.ndarray, *, key_added: str) -> None:
+    """Write probabilities, and the called class where there is one."""
+    table = pd.DataFrame(predicted, index=mdata.obs_names.copy(), columns=task.outputs)
+    replace(_keys.PROBABILITY, key=f"{key_added}_proba").set(mdata, table)
+    if task.kind == "binary":
+        called, classes = (predicted[:, 0] >= 0.5).astype(int), ["0", "1"]
+    elif task.kind == "multiclass":
+        called, classes = predicted.argmax(axis=1), task.outputs
+    else:
+        return
+    replace(_keys.CALL, key=key_added).set(mdata, pd.Categorical.from_codes(called, categories=classes))
+
+
+def _tell(table: pd.DataFrame) -> None:
+    """Say in one line how the task and the best baseline did."""
+    main = {"auroc", "pearson"}
+    last = table[table["metric"].isin(main)]
+    if not len(last):
+        warn("No labelled region is in the val or test split, so nothing was scored. See gb.pp.split_regions.")
+        return
+    last = last[(last["split"] == last["split"].iloc[0]) & (last["output"] == last["output"].iloc[0])]
+    values = last.set_index("method")["value"]
+    others = values.drop(TASK).dropna()
+    best = f", best baseline {others.idxmax()} {others.max():.3f}" if len(others) else ""
+    info(f"{last['split'].iloc[0]}: {last['metric'].iloc[0]} {values[TASK]:.3f}{best}")

@@ -1,0 +1,173 @@
+"""From columns of labels to what a task learns, checked; and the inner part of train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from mudata import MuData
+
+from genebert import _keys
+from genebert._chunks import load_dense
+from genebert._logging import warn
+from genebert._validate import listed
+from genebert.model._targets import Targets
+from genebert.pp._groups import similar_regions
+
+__all__ = ["check_train", "class_targets", "default_labels", "inner_rows", "label_values", "standardised"]
+
+LEAST = 5  # regions of each class in train
+INNER_SHARE, INNER_MOST, INNER_ROWS = 0.1, 0.25, 400
+LARGE_GROUP = 0.02  # of train; regions that hang together in a group like this stay outside of the inner part
+
+
+def default_labels(mdata: MuData, task: str) -> list[str]:
+    """Columns of a task, by ``labels.var["task"]``; the only column, where there is one.
+
+    Raises
+    ------
+    ValueError
+        When it is not clear which columns are meant.
+    """
+    _keys.LABELS.get(mdata)
+    var = mdata[_keys.LABEL].var
+    names = [str(name) for name in var.index]
+    of_task = [name for name, found in zip(names, _keys.LABEL_TASK.get(mdata), strict=True) if str(found) == task]
+    if of_task or len(names) == 1:
+        return of_task or names
+    msg = f"Expected `labels`, since no column of mdata['labels'] has the task {task!r}; found columns {listed(names, most=10)}. Name them."
+    raise ValueError(msg)
+
+
+def label_values(mdata: MuData, labels: str | Sequence[str] | None) -> tuple[list[str], np.ndarray]:
+    """Names of columns and their values, float32 ``(regions, columns)``.
+
+    Raises
+    ------
+    ValueError
+        When a column is missing, or nothing is labelled.
+    """
+    matrix = _keys.LABELS.get(mdata)
+    known = mdata[_keys.LABEL].var_names
+    names = list(known) if labels is None else [labels] if isinstance(labels, str) else [str(name) for name in labels]
+    missing = [name for name in names if name not in known]
+    if missing or not names:
+        found = listed(missing) if missing else "none"
+        msg = f"Expected `labels` among the columns of mdata['labels'] ({listed(known, most=10)}); found {found}. Name one of those."
+        raise ValueError(msg)
+    values = np.asarray(load_dense(matrix)[:, known.get_indexer(names)], dtype=np.float32)
+    if np.isnan(values).all():
+        msg = f"Expected labelled regions; all values of {listed(names)} are missing. Check `missing_values` when reading them."
+        raise ValueError(msg)
+    if not np.isfinite(values[~np.isnan(values)]).all():
+        msg = f"Expected finite labels; {listed(names)} hold infinite values. Remove them, or make them NaN."
+        raise ValueError(msg)
+    return names, values
+
+
+def class_targets(names: list[str], values: np.ndarray, classes: Sequence[str] | None) -> Targets:
+    """Tell binary, multi-class and multi-label apart.
+
+    Raises
+    ------
+    ValueError
+        When values are no classes, or `classes` does not name as many as there are.
+    """
+    found = np.unique(values[~np.isnan(values)])
+    if np.isin(found, (0, 1)).all() and classes is None:
+        return Targets("binary" if len(names) == 1 else "multilabel", names, values)
+    is_whole = (found == np.round(found)).all() and found.min() >= 0
+    if len(names) > 1 or not is_whole:
+        msg = (
+            f"Expected labels of 0, 1 or NaN, or one column of class numbers 0, 1, 2, ...; found {listed(found)} in "
+            f"{listed(names)}. Binarise them, or use gb.tl.regress."
+        )
+        raise ValueError(msg)
+    n_classes = int(found.max()) + 1
+    classes = [str(number) for number in range(n_classes)] if classes is None else [str(name) for name in classes]
+    if len(classes) < max(n_classes, 2):
+        msg = f"Expected a name for each class up to {n_classes - 1}; found `classes` {classes}. Name them all."
+        raise ValueError(msg)
+    return Targets("multiclass", classes, values)
+
+
+def check_train(targets: Targets, train: np.ndarray) -> Targets:
+    """Refuse what cannot be learnt; columns of several that are too rare are left out, with a warning.
+
+    Parameters
+    ----------
+    targets
+        Of all regions.
+    train
+        Regions of the train split, bool ``(regions,)``.
+    """
+    values = targets.values[train]
+    if targets.kind == "multiclass":
+        count = np.bincount(values[~np.isnan(values[:, 0]), 0].astype(int), minlength=targets.n_outputs)
+        rare = [f"{name} ({n})" for name, n in zip(targets.outputs, count, strict=True) if n < LEAST]
+        _refuse_rare(rare)
+        return targets
+    if targets.kind == "regression":
+        enough = (~np.isnan(values)).sum(axis=0) >= 2 * LEAST
+        rare = [f"{name} ({int((~np.isnan(values[:, i])).sum())})" for i, name in enumerate(targets.outputs)]
+    else:
+        positive, negative = (values == 1).sum(axis=0), (values == 0).sum(axis=0)
+        enough = np.minimum(positive, negative) >= LEAST
+        rare = [f"{name} ({p} of 1, {n} of 0)" for name, p, n in zip(targets.outputs, positive, negative, strict=True)]
+    rare = [text for text, keep in zip(rare, enough, strict=True) if not keep]
+    if not enough.any() or targets.kind == "binary":
+        _refuse_rare(rare)
+    if rare:
+        warn(f"Left out {len(rare)} labels with fewer than {LEAST} regions of a class in train: {listed(rare)}.")
+        outputs = [name for name, keep in zip(targets.outputs, enough, strict=True) if keep]
+        return replace(targets, outputs=outputs, values=targets.values[:, enough])
+    return targets
+
+
+def _refuse_rare(rare: list[str]) -> None:
+    if rare:
+        msg = f"Expected at least {LEAST} regions of each class in the train split; found {listed(rare)}. Label more, or check gb.pp.split_regions."
+        raise ValueError(msg)
+
+
+def standardised(targets: Targets, train: np.ndarray) -> tuple[Targets, np.ndarray, np.ndarray]:
+    """Bring values to mean 0 and sd 1 over train; return mean and sd, too, float32 ``(outputs,)``."""
+    values = targets.values[train].astype(np.float64)
+    mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    sd = np.where(sd < 1e-6, 1.0, sd)
+    scaled = replace(targets, values=((targets.values - mean) / sd).astype(np.float32))
+    return scaled, mean.astype(np.float32), sd.astype(np.float32)
+
+
+def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int) -> np.ndarray:
+    """Cut an inner part from train, to stop and calibrate by.
+
+    Whole chromosomes where there are several; else groups of regions that share no 32-mer with the rest of train.
+
+    Parameters
+    ----------
+    train
+        bool ``(regions,)``.
+
+    Returns
+    -------
+    bool ``(regions,)``.
+    """
+    n_train = int(train.sum())
+    wanted = max(INNER_SHARE * n_train, min(INNER_ROWS, INNER_MOST * n_train))
+    groups = np.asarray(_keys.CHROM.get(mdata)).astype(str) if _keys.CHROM.has(mdata) else None
+    by_place = groups is not None and len(np.unique(groups[train])) > 1
+    if not by_place:
+        groups = np.full(mdata.n_obs, -1)
+        groups[train] = similar_regions(mdata[train])  # what is scored has no say in this
+    names, count = np.unique(groups[train], return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    if not by_place:
+        small = order[count[order] <= max(1, LARGE_GROUP * n_train)]
+        order = small if len(small) > 1 else order
+    n_groups = min(int(np.searchsorted(count[order].cumsum(), wanted)) + 1, len(order) - 1)
+    if n_groups < 1:
+        msg = "Expected train regions that can be divided without shared 32-mers; found one group that hangs together. Add regions."
+        raise ValueError(msg)
+    return train & np.isin(groups, names[order[:n_groups]])

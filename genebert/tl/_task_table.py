@@ -1,0 +1,119 @@
+"""The table of a task: metrics of each method, split and output, with intervals, and what the task gains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from genebert import _keys
+from genebert.model._targets import Targets
+from genebert.tl._metrics import class_metrics, draw_weights, label_metrics, value_metrics
+
+__all__ = ["ALL", "TASK", "evaluation_table"]
+
+TASK = "genebert"
+"""The method that the task itself is."""
+ALL = "all"
+"""The output that stands for all of them: their mean, or all classes together."""
+UNSCORED = ("train", "nan")  # splits: what was learnt from, and regions without one
+N_DRAWS, MOST_CELLS = 500, 10_000_000
+MANY_OUTPUTS, FEW_DRAWS = 4, 100
+
+
+def evaluation_table(
+    predicted: Mapping[str, np.ndarray],
+    targets: Targets,
+    split: np.ndarray,
+    *,
+    seed: int,
+    is_open: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Score methods on the same regions.
+
+    Parameters
+    ----------
+    predicted
+        Probabilities or values by method, float ``(regions, outputs)``; that of the task is called `TASK`.
+    targets
+        Labels of the regions; those of a regression unscaled.
+    split
+        Name of the split of each region; all but ``"train"`` are scored.
+    seed
+        Of the draws.
+    is_open
+        Whether a region is accessible in the cell type of an output, bool ``(regions, outputs)``: each split is scored within
+        those, too, as ``<split>_open``, where accessibility alone tells nothing.
+
+    Returns
+    -------
+    Columns ``_keys.EVALUATION_COLUMNS``. ``low`` and ``high`` are the 95 % bootstrap interval; ``gain`` is what the task has
+    over the method, on the same draws.
+    """
+    rows: list[dict[str, Any]] = []
+    within = [("", targets)]
+    if is_open is not None:
+        within.append(("_open", replace(targets, values=np.where(is_open, targets.values, np.nan))))
+    for name in dict.fromkeys(["val", "test", *np.unique(split)]):
+        for suffix, labels in within:
+            chosen = np.flatnonzero((split == name) & labels.known)
+            if name not in UNSCORED and len(chosen):
+                found = {method: values[chosen] for method, values in predicted.items()}
+                rows += _rows(found, labels.take(chosen), split=name + suffix, seed=seed)
+    return pd.DataFrame(rows, columns=list(_keys.EVALUATION_COLUMNS))
+
+
+def _rows(predicted: Mapping[str, np.ndarray], truth: Targets, *, split: str, seed: int) -> list[dict[str, Any]]:
+    n_regions = len(truth.values)
+    n_draws = N_DRAWS if truth.n_outputs <= MANY_OUTPUTS else FEW_DRAWS
+    n_draws = max(20, min(n_draws, MOST_CELLS // n_regions))
+    weights = draw_weights(n_regions, n_draws=n_draws, rng=np.random.default_rng(seed))
+    scored = {method: _scored(truth, found, weights) for method, found in predicted.items()}
+    rows = []
+    for method, outputs in scored.items():
+        for output, metrics in outputs.items():
+            sizes = _sizes(truth, output)
+            for metric, draws in metrics.items():
+                gain = _interval(scored[TASK][output][metric] - draws, names=("gain", "gain_low", "gain_high"))
+                row = {"method": method, "split": split, "output": output, "metric": metric, **_interval(draws)}
+                rows.append({**row, **gain, **sizes})
+    return rows
+
+
+def _interval(draws: np.ndarray, names: tuple[str, str, str] = ("value", "low", "high")) -> dict[str, float]:
+    known = draws[1:][np.isfinite(draws[1:])]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    return dict(zip(names, (float(draws[0]), float(low), float(high)), strict=True))
+
+
+def _sizes(truth: Targets, output: str) -> dict[str, int]:
+    if output == ALL or truth.kind == "multiclass":
+        wanted = truth.outputs.index(output) if output != ALL else None
+        positive = 0 if wanted is None else int((truth.values == wanted).sum())
+        return {"n_regions": int(truth.known.sum()), "n_positive": positive}
+    values = truth.values[:, truth.outputs.index(output)]
+    positive = 0 if truth.kind == "regression" else int((values == 1).sum())
+    return {"n_regions": int((~np.isnan(values)).sum()), "n_positive": positive}
+
+
+def _scored(truth: Targets, found: np.ndarray, weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Metrics by output."""
+    if truth.kind == "multiclass":
+        number = truth.values[:, 0]
+        single = {
+            name: label_metrics(number == i, found[:, i], weights) for i, name in enumerate(truth.outputs) if (number == i).any()
+        }  # fmt: skip
+        return {ALL: class_metrics(number, found, weights), **single}
+    score = value_metrics if truth.kind == "regression" else label_metrics
+    single = {}
+    for i, name in enumerate(truth.outputs):
+        known = ~np.isnan(truth.values[:, i])
+        if known.sum() > 1 and (truth.kind == "regression" or len(np.unique(truth.values[known, i])) == 2):
+            single[name] = score(truth.values[known, i], found[known, i], weights[:, known])
+    if truth.n_outputs == 1 or not single:
+        return single
+    mean = {metric: np.nanmean([metrics[metric] for metrics in single.values()], axis=0) for metric in next(iter(single.values()))}  # fmt: skip
+    return {ALL: mean, **single}

@@ -1,0 +1,154 @@
+"""What a task is made of: targets, linear models, trees, the stack, training."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import check_grad
+
+from genebert._dna import reverse_complement
+from genebert.model import _trees
+from genebert.model._linear import LinearModel, fit_linear, kmer_counts, position_kmers, solve
+from genebert.model._stack import fit_stack
+from genebert.model._targets import Targets, loss_and_gradient, probabilities, task_loss
+from genebert.model._task_inputs import Inputs
+from genebert.model._task_network import FitOptions, NetworkModel, fit_network
+from genebert.nn import PlainCNN
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def make(kind, rng, n=40):
+    if kind == "multiclass":
+        return Targets(kind, ["a", "b", "c"], rng.integers(0, 3, (n, 1)).astype(np.float32))
+    values = rng.integers(0, 2, (n, 1 if kind == "binary" else 3)).astype(np.float32)
+    if kind == "regression":
+        values = rng.normal(size=(n, 3)).astype(np.float32)
+    values[rng.random(values.shape) < 0.2] = np.nan
+    return Targets(kind, ["a", "b", "c"][: values.shape[1]], values)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+@pytest.mark.parametrize("is_balanced", [False, True])
+def test_gradient_and_torch_agree(kind, is_balanced, rng):
+    targets = make(kind, rng)
+    targets = targets.balanced() if is_balanced else targets
+    weight, shape = targets.sample_weights(), (40, targets.n_outputs)
+    first = rng.normal(size=shape).ravel()
+    error = check_grad(
+        lambda flat: loss_and_gradient(flat.reshape(shape), targets, weight)[0],
+        lambda flat: loss_and_gradient(flat.reshape(shape), targets, weight)[1].ravel(),
+        first,
+    )
+    assert error < 1e-5
+    values = torch.from_numpy(np.nan_to_num(targets.values))
+    loss = task_loss(torch.from_numpy(first.reshape(shape)), values, torch.from_numpy(weight).float(), kind=kind)
+    assert float(loss) == pytest.approx(loss_and_gradient(first.reshape(shape), targets, weight)[0], rel=1e-4)
+
+
+def test_start_is_the_frequency():
+    targets = Targets("binary", ["a"], np.array([[1], [0], [0], [0], [np.nan]], dtype=np.float32))
+    assert probabilities(targets.start()[None], "binary")[0, 0] == pytest.approx(2 / 6)
+
+
+def test_features_by_hand():
+    codes = np.array([[0, 1, 4, 2, 2]], dtype=np.uint8)
+    counts = kmer_counts(codes, k=2, both_strands=False).toarray()[0]
+    assert counts[1] == 1
+    assert counts[10] == 1
+    assert counts.sum() == 2
+    both = kmer_counts(codes, k=2, both_strands=True).toarray()
+    assert (both == kmer_counts(reverse_complement(codes), k=2, both_strands=True).toarray()).all()
+    places = position_kmers(codes, k=1).toarray()[0]
+    assert np.flatnonzero(places).tolist() == [0, 5, 14, 18]
+
+
+def test_linear_model_finds_a_base_at_a_place(rng):
+    codes = rng.integers(0, 4, (400, 12)).astype(np.uint8)
+    targets = Targets("binary", ["a"], (codes[:, [5]] == 2).astype(np.float32))
+    rows = {"train": np.arange(300), "inner": np.arange(300, 400)}
+    model = fit_linear(codes, targets, features="position", k=1, both_strands=False, **rows)
+    inputs = Inputs(codes, None, None)
+    assert ((model.logits(inputs)[:, 0] > 0) == targets.values[:, 0]).mean() > 0.99
+    again = LinearModel.restore(*model.state())
+    assert np.array_equal(again.logits(inputs), model.logits(inputs))
+    symmetric = fit_linear(codes, targets, features="position", k=2, both_strands=True, **rows)
+    turned = Inputs(reverse_complement(codes), None, None)
+    assert np.allclose(symmetric.logits(inputs), symmetric.logits(turned))
+
+
+def test_solve_agrees_with_ridge(rng):
+    matrix, values = rng.normal(size=(50, 3)), rng.normal(size=(50, 1)).astype(np.float32)
+    weight, bias = solve(matrix, Targets("regression", ["a"], values), penalty=0.1)
+    centred, target = matrix - matrix.mean(0), values - values.mean()
+    exact = np.linalg.solve(centred.T @ centred / 50 + 0.1 * np.eye(3), centred.T @ target / 50)
+    assert np.allclose(weight, exact, atol=1e-3)
+    assert bias[0] == pytest.approx(float(values.mean() - matrix.mean(0) @ exact[:, 0]), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+def test_trees_are_those_of_scikit_learn(kind, rng, monkeypatch):
+    """All steps are kept, and the sums are what the estimator itself gives."""
+    targets = make(kind, rng, n=300)
+    scores = rng.normal(size=(300, 10)).astype(np.float32)
+    inputs = Inputs(np.zeros((300, 1), dtype=np.uint8), scores, None)
+    expected = []
+    exported = _trees._exported
+
+    def watched(booster, n_outputs):
+        raw = booster.predict(scores) if kind == "regression" else booster.decision_function(scores)
+        expected.append(np.asarray(raw).reshape(300, -1))
+        return exported(booster, n_outputs)
+
+    monkeypatch.setattr(_trees, "_exported", watched)
+    monkeypatch.setattr(_trees, "_shortened", lambda trees, matrix, truth: trees)
+    model = _trees.fit_trees(inputs, targets, train=np.arange(250), inner=np.arange(250, 300), seed=0)
+    assert np.allclose(model.logits(inputs), np.hstack(expected), atol=1e-4)
+    again = _trees.BoostedTrees.restore(*model.state())
+    assert np.array_equal(again.logits(inputs), model.logits(inputs))
+
+
+def test_trees_are_cut_where_the_inner_part_says(rng):
+    targets = Targets("binary", ["a"], rng.integers(0, 2, (300, 1)).astype(np.float32))  # noise
+    inputs = Inputs(np.zeros((300, 1), dtype=np.uint8), rng.normal(size=(300, 5)).astype(np.float32), None)
+    model = _trees.fit_trees(inputs, targets, train=np.arange(200), inner=np.arange(200, 300), seed=0)
+    assert len(model.root) < 50
+
+
+def test_stack_calibrates_and_drops_what_is_noise(rng):
+    logit = rng.normal(size=(2_000, 1))
+    truth = (rng.random((2_000, 1)) < probabilities(logit, "binary")).astype(np.float32)
+    targets = Targets("binary", ["a"], truth)
+    single = fit_stack([3 * logit + 1], targets)
+    assert single.weight[0] == pytest.approx(1 / 3, abs=0.05)
+    assert single.bias[0] == pytest.approx(-1 / 3, abs=0.15)
+    both = fit_stack([logit, rng.normal(size=(2_000, 1))], targets)
+    assert both.weight[0] > 0.8
+    assert 0 <= both.weight[1] < 0.1
+
+
+def test_network_training_overfits_a_motif_and_keeps_the_best(rng, device):
+    codes = rng.integers(0, 4, (200, 30)).astype(np.uint8)
+    codes[:100, 10:18] = [0, 2, 1, 3, 3, 1, 2, 0]
+    targets = Targets("binary", ["a"], np.repeat([[1], [0]], 100, axis=0).astype(np.float32))
+    rows = rng.permutation(200)
+    torch.manual_seed(0)
+    options = FitOptions(strands="forward", max_epochs=15, lr=5e-3, batch_size=16)
+    inputs = Inputs(codes, None, None)
+    model, history = fit_network(
+        PlainCNN(1).to(device), inputs, targets, train=rows[:150], inner=rows[150:], options=options
+    )
+    assert isinstance(model, NetworkModel)
+    assert ((model.logits(inputs)[:, 0] > 0) == targets.values[:, 0]).mean() > 0.95
+    losses = [row["loss"] for row in history if row["split"] == "inner"]
+    kept = loss_and_gradient(model.logits(inputs.take(rows[150:])), targets.take(rows[150:]), np.ones((50, 1)))[0]
+    assert kept == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_epochs_follow_the_amount_to_read():
+    options = FitOptions()
+    assert options.n_epochs(30_000, 101) == 4
+    assert options.n_epochs(4_000, 70) == 15
+    assert FitOptions(max_epochs=2).n_epochs(10, 10) == 2

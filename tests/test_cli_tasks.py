@@ -1,0 +1,44 @@
+"""genebert classify."""
+
+import numpy as np
+import pandas as pd
+from typer.testing import CliRunner
+
+import genebert as gb
+from genebert import _keys
+from genebert._dna import decode
+from genebert.cli import app
+from genebert.model import Task
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_sequences_with_labels(toy, tmp_path):
+    bases = [decode(row) for row in np.asarray(_keys.DNA_CODE.get(toy))[:240]]
+    column = toy[_keys.LABEL].var_names.get_loc("promoter")
+    table = pd.DataFrame({"sequence": bases, "label": np.asarray(_keys.LABELS.get(toy))[:240, column].astype(int)})
+    table.to_csv(tmp_path / "x.tsv", sep="\t", index=False)
+    out = tmp_path / "out"
+    result = run(
+        "classify", tmp_path / "x.tsv", "--task", "promoter", "--method", "probe", "-o", out, "--predictions",
+        tmp_path / "p.h5mu",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert set(pd.read_csv(out / "evaluation.tsv", sep="\t").columns) == set(_keys.EVALUATION_COLUMNS)
+    assert (out / "evaluation.png").exists()
+    assert Task.load(out / "task", device="cpu").outputs == ["label"]
+    assert _keys.PROBABILITY.key in gb.io.read(tmp_path / "p.h5mu").obsm
+    again = run("classify", tmp_path / "x.tsv", "-o", out)
+    assert again.exit_code == 1
+    assert "Choose another folder" in again.output
+
+
+def test_mistakes(tmp_path):
+    (tmp_path / "x.tsv").write_text("sequence\nACGT\n")
+    result = run("classify", tmp_path / "x.tsv", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "labels" in result.output
+    result = run("classify", tmp_path / "x.tsv", "--task", "guess", "-o", tmp_path / "out")
+    assert "--task" in result.output

@@ -1,0 +1,234 @@
+"""gb.tl.classify, its presets, and gb.tl.predict."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import genebert as gb
+from genebert import _keys
+from genebert._dna import decode, reverse_complement
+from genebert.model import Task
+from genebert.tl._baselines import BASELINES
+
+FAST = {"max_epochs": 1, "baselines": ["kmer"]}
+
+
+@pytest.fixture(scope="module")
+def base():
+    mdata = gb.datasets.toy(n_regions=120)
+    return gb.tl.pretrain(mdata, preset="tiny", max_epochs=1, batch_size=32)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return gb.datasets.toy(n_regions=240)
+
+
+@pytest.fixture(scope="module")
+def fitted(base):
+    """A task on toy promoters with all baselines, and its data."""
+    mdata = gb.datasets.toy(n_regions=600)
+    task = gb.tl.promoter(mdata, base, max_epochs=3)
+    return mdata, task
+
+
+def bare(mdata, numbers):
+    """The same sequences without coordinates, with one column of class numbers."""
+    names = [f"s{i}" for i in range(mdata.n_obs)]
+    bases = [decode(row) for row in np.asarray(_keys.DNA_CODE.get(mdata))]
+    made = gb.io.assemble(sequences=pd.Series(bases, index=names), labels=pd.DataFrame({"site": numbers}, index=names))
+    gb.pp.split_regions(made, by="similarity", val=0)
+    return made
+
+
+def test_promoters_are_learnt_and_compared(fitted):
+    mdata, task = fitted
+    assert (task.kind, task.outputs, task.seq_length) == ("binary", ["promoter"], 200)
+    table = gb.get.evaluation(mdata, key="promoter")
+    assert tuple(table.columns) == _keys.EVALUATION_COLUMNS
+    assert set(table["method"]) == {"genebert", *BASELINES} - {"accessibility"}
+    assert set(table["split"]) == {"val", "test"}
+    found = gb.get.evaluation(mdata, key="promoter", split="test", metric="auroc").set_index("method")
+    assert found.loc["genebert", "value"] > 0.8  # the motif lies at one place on one strand
+    assert found.loc["genebert", "gain"] == 0
+    assert (found["low"] <= found["value"]).all()
+    assert (found["value"] <= found["high"]).all()
+    assert found.loc["kmer", "gain"] == pytest.approx(found.loc["genebert", "value"] - found.loc["kmer", "value"])
+
+
+def test_slots_are_written_and_survive_a_file(fitted, tmp_path):
+    mdata, task = fitted
+    gb.io.write(mdata, tmp_path / "x.h5mu")
+    back = gb.io.read(tmp_path / "x.h5mu")
+    for found in (mdata, back):
+        table = found.obsm["promoter_proba"]
+        assert list(table.columns) == ["promoter"]
+        assert table["promoter"].between(0, 1).all()
+        called = found["seq"].obs["promoter"]
+        assert list(called.cat.categories) == ["0", "1"]
+        assert ((table["promoter"] >= 0.5).astype(int).astype(str).to_numpy() == called.to_numpy()).all()
+        record = found.uns[_keys.UNS]["classify"]["promoter"]
+        assert record["model"] == task.digest
+        assert record["params"]["strands"] == "forward"
+    part = mdata[:10]
+    assert np.allclose(part.obsm["promoter_proba"], mdata.obsm["promoter_proba"].iloc[:10])
+
+
+def test_a_task_is_saved_and_loaded(fitted, tmp_path):
+    mdata, task = fitted
+    codes = np.asarray(_keys.DNA_CODE.get(mdata))[:20]
+    task.save(tmp_path)
+    with pytest.raises(FileExistsError):
+        task.save(tmp_path)
+    loaded = Task.load(tmp_path, device="cpu")
+    assert loaded.digest == task.digest
+    assert (loaded.kind, loaded.outputs, loaded.tfs) == (task.kind, task.outputs, task.tfs)
+    found = task.predict_codes(codes)
+    assert (found.dtype, found.shape) == (np.float32, (20, 1))
+    assert np.allclose(loaded.predict_codes(codes), found, atol=1e-6)
+    assert np.allclose(mdata.obsm["promoter_proba"].iloc[:20], found, atol=1e-5)
+    logits = task.logits_codes(codes, batch_size=7)
+    assert np.allclose(1 / (1 + np.exp(-logits)), found, atol=1e-5)
+    assert np.allclose(task.logits_codes(codes, tf_scores=task.motifs.scan(codes)), logits, atol=1e-5)
+
+
+def test_predict_new_regions_and_bedgraph(fitted, tmp_path):
+    _, task = fitted
+    new = gb.datasets.toy(n_regions=60, rng=1)
+    path = tmp_path / "promoter.bedgraph"
+    gb.tl.predict(new, task, bedgraph=path)
+    codes = np.asarray(_keys.DNA_CODE.get(new))
+    assert np.allclose(new.obsm["prediction_proba"], task.predict_codes(codes), atol=1e-5)
+    written = pd.read_csv(path, sep="\t", header=None)
+    assert written.shape == (60, 4)
+    assert new.uns[_keys.UNS]["predict"]["prediction"]["model"] == task.digest
+    task.save(tmp_path / "task")
+    other = gb.tl.predict(new, tmp_path / "task", key_added="again", device="cpu", copy=True)
+    assert np.allclose(other.obsm["again_proba"], new.obsm["prediction_proba"], atol=1e-5)
+    assert "again_proba" not in new.obsm
+    with pytest.raises(ValueError, match=r"Expected codes as uint8 \(sequences, 200\)"):
+        task.predict_codes(codes[:, :100])
+    with pytest.raises(ValueError, match="Expected no `cell_type`"):
+        task.predict_codes(codes, cell_type="Monocyte")
+
+
+def test_it_repeats_and_reads_no_label_that_it_is_scored_on(base, small):
+    changed = small.copy()
+    other = np.asarray(_keys.REGION_SPLIT.get(small)) != "train"
+    labels = _keys.LABELS.get(changed)
+    labels[other] = 1 - labels[other]
+    digests = {
+        gb.tl.classify(mdata, base, labels="promoter", **FAST).digest for mdata in (small.copy(), small.copy(), changed)
+    }
+    assert len(digests) == 1
+    assert gb.tl.classify(small.copy(), base, labels="promoter", seed=1, **FAST).digest not in digests
+
+
+def test_strand_does_not_matter_where_it_should_not(base, small):
+    task = gb.tl.classify(small.copy(), base, labels="CTCF|Monocyte", **FAST)
+    codes = np.asarray(_keys.DNA_CODE.get(small))[:10]
+    assert np.allclose(task.predict_codes(codes), task.predict_codes(reverse_complement(codes)), atol=1e-5)
+
+
+def test_several_labels_with_gaps_gated_by_accessibility(base, small):
+    mdata = small.copy()
+    labels = ["CTCF|Monocyte", "REST|Monocyte", "CTCF|B cell"]
+    task = gb.tl.tf_binding(mdata, base, labels=labels, max_epochs=2, baselines=["kmer", "accessibility"])
+    assert (task.kind, task.outputs) == ("multilabel", labels)
+    assert task.contexts.cell_types == ["B cell", "Monocyte"]
+    assert task.contexts.own == (1, 1, 0)
+    table = gb.get.evaluation(mdata, key="tf_binding", metric="auprc")
+    assert set(table["output"]) == {"all", *labels}
+    assert "tf_binding" not in mdata["seq"].obs
+    codes = np.asarray(_keys.DNA_CODE.get(mdata))[:5]
+    opened, closed = (task.predict_codes(codes, cell_type=name) for name in ("Monocyte", "B cell"))
+    assert (opened[:, 0] > closed[:, 0]).mean() > 0.5
+    assert task.predict_codes(codes).shape == (5, 3)
+
+
+def test_several_classes_without_coordinates(base, small, tmp_path):
+    mdata = bare(small, np.arange(small.n_obs) % 3)
+    task = gb.tl.splice_site(mdata, base, max_epochs=1)
+    assert (task.kind, task.outputs) == ("multiclass", ["acceptor", "donor", "neither"])
+    assert np.allclose(mdata.obsm["splice_site_proba"].sum(axis=1), 1, atol=1e-5)
+    assert set(mdata["seq"].obs["splice_site"]) <= set(task.outputs)
+    assert set(gb.get.evaluation(mdata, key="splice_site")["output"]) == {"all", *task.outputs}
+    task.save(tmp_path)
+    codes = np.asarray(_keys.DNA_CODE.get(mdata))[:4]
+    assert np.allclose(Task.load(tmp_path, device="cpu").predict_codes(codes), task.predict_codes(codes), atol=1e-6)
+    with pytest.raises(ValueError, match="Expected strands='forward'"):
+        gb.tl.splice_site(mdata, base, strands="both")
+
+
+def test_probe_all_baselines_and_several_models(base, small, tmp_path):
+    mdata = small.copy()
+    task = gb.tl.classify(mdata, base, labels="promoter", method="probe", n_models=2, class_weight="balanced")
+    assert len(task.members) == 2
+    assert set(gb.get.evaluation(mdata)["method"]) == {"genebert", *BASELINES} - {"accessibility"}
+    task.save(tmp_path)
+    codes = np.asarray(_keys.DNA_CODE.get(mdata))[:4]
+    assert np.allclose(Task.load(tmp_path, device="cpu").predict_codes(codes), task.predict_codes(codes), atol=1e-6)
+
+
+def test_inner_part_keeps_similar_sequences_together(small):
+    from genebert.pp._groups import similar_regions
+    from genebert.tl._task_labels import inner_rows
+
+    mdata = bare(small, np.arange(small.n_obs) % 2)
+    train = np.ones(mdata.n_obs, dtype=bool)
+    inner = inner_rows(mdata, train, seed=0)
+    groups = similar_regions(mdata)
+    assert 0 < inner.sum() < mdata.n_obs
+    assert not set(groups[inner]) & set(groups[~inner])
+    by_place = inner_rows(small, train, seed=0)
+    chrom = np.asarray(_keys.CHROM.get(small)).astype(str)
+    assert not set(chrom[by_place]) & set(chrom[~by_place])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"labels": "nothing"}, r"Expected `labels` among the columns.*found nothing"),
+        ({"method": "guess"}, "`method` to be one of 'probe', 'finetune'"),
+        ({"strands": "reverse"}, "`strands`"),
+        ({"n_models": 0}, "`n_models`"),
+        ({"baselines": ["xgboost"]}, "`baselines`"),
+        ({"baselines": "kmer"}, r"Write \['kmer'\]"),
+        ({"class_weight": "heavy"}, "`class_weight`"),
+        ({"tf_weight": "activity"}, "`tf_weight`"),
+        ({"key_added": "a/b"}, "`key_added`"),
+        ({"key_added": "gc"}, "`key_added`"),
+        ({"classes": ["a"]}, "Expected a name for each class"),
+    ],
+)
+def test_bad_arguments_change_nothing(base, small, kwargs, message):
+    mdata = small.copy()
+    with pytest.raises(ValueError, match=message):
+        gb.tl.classify(mdata, base, **{"labels": "promoter", **kwargs})
+    assert "classify" not in mdata.uns[_keys.UNS]
+    assert _keys.PROBABILITY.key not in mdata.obsm
+
+
+def test_bad_labels(base, small):
+    mdata = small.copy()
+    labels = _keys.LABELS.get(mdata)
+    column = mdata[_keys.LABEL].var_names.get_loc("promoter")
+    labels[:, column] = 0
+    with pytest.raises(ValueError, match=r"at least 5 regions of each class.*0 of 1"):
+        gb.tl.classify(mdata, base, labels="promoter")
+    labels[0, column] = 1
+    with pytest.raises(ValueError, match="1 of 1"):
+        gb.tl.classify(mdata, base, labels="promoter")
+    labels[:, column] = 0.5
+    with pytest.raises(ValueError, match=r"gb\.tl\.regress"):
+        gb.tl.classify(mdata, base, labels="promoter")
+    labels[:, column] = np.nan
+    with pytest.raises(ValueError, match="all values of promoter are missing"):
+        gb.tl.classify(mdata, base, labels="promoter")
+
+
+def test_missing_split(base, small):
+    mdata = small.copy()
+    del mdata["seq"].obs[_keys.REGION_SPLIT.key]
+    with pytest.raises(KeyError, match=r"gb\.pp\.split_regions"):
+        gb.tl.classify(mdata, base, labels="promoter")

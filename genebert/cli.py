@@ -15,6 +15,7 @@ import typer
 import genebert as gb
 from genebert import _keys
 from genebert._cli_files import CELLS, check_output, check_sequences, ends_in, read
+from genebert._cli_variants import score_variants
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -252,6 +253,34 @@ def embed(
     mdata = gb.io.read(data)
     gb.tl.embed(mdata, gb.tl.load("mini" if model is None else model, device=device), cell_type=cell_type)
     _write(mdata, output)
+
+
+@app.command("variant-effect")
+@_plain_errors
+def variant_effect(
+    variants: Annotated[
+        Path, typer.Argument(help="A VCF (.gz too) or a table with chrom, pos, ref, alt.", show_default=False)
+    ],
+    *,
+    genome: Annotated[Path, typer.Option("--genome", "-g", help="FASTA of the genome.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: .tsv or .parquet.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of a task or a model.", show_default="shipped weights")
+    ] = None,
+    seq_length: Annotated[int | None, typer.Option(min=1, help="Bases around each variant.")] = None,
+    cell_type: Annotated[list[str] | None, typer.Option(help="Of a task that reads one; may be repeated.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Variants per batch.")] = 256,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+) -> None:
+    """Score what variants change. Every row keeps its place and gets a status.
+
+    Example: `genebert variant-effect variants.vcf.gz --genome hg38.fa --model my_task -o effects.tsv`
+    """
+    score_variants(
+        variants, genome=genome, output=output, model=model, seq_length=seq_length, cell_types=cell_type or [],
+        batch_size=batch_size, device=device, resume=resume,
+    )  # fmt: skip
 
 
 def _write(mdata: MuData, path: Path) -> None:

@@ -51,8 +51,8 @@ def saturation_mutagenesis(
     effect
         Which column of :func:`variant_effect`; by default the only one of a task, and ``"distance"`` of a model.
     seq_length
-        Bases of the window, at least those of the region. Default: the task's; of a model, what it was trained on or the
-        region's own length, if that is greater; of a sequence, its own.
+        Bases of the window, at least those of the region. Default: the task's; of a model, what it was trained on, or for a
+        sequence its own length.
     strands, cell_type, motifs, device
         As in :func:`variant_effect`.
     batch_size
@@ -65,6 +65,8 @@ def saturation_mutagenesis(
 
     Raises
     ------
+    KeyError
+        When the genome has no such chromosome.
     ValueError
         When `region` is neither coordinates nor a sequence, a genome is missing, the region is longer than the window, or
         `effect` is not given where there are several, or unknown.

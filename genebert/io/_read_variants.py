@@ -132,8 +132,8 @@ def _table(file: VariantFile) -> pd.DataFrame:
 
 
 def _upper(allele: str) -> str:
-    """Soft-masked alleles in capitals; the name of a symbolic one as it is."""
-    return allele if allele.startswith("<") else allele.upper()
+    """Soft-masked alleles in capitals; a symbolic one, which may name a chromosome, as it is."""
+    return allele.upper() if allele.isalpha() else allele
 
 
 def _numbers(column: pd.Series) -> pd.Series:

@@ -15,14 +15,14 @@ SEQUENCE = "ACGATAACGTCCGATTGCACCGTACGTAACGT"
 class Counter:
     """Counts the As in the second half, minus the Cs in the first."""
 
-    outputs, seq_length, digest = ["y"], 32, "counter"
+    outputs, seq_length, digest = ("y",), 32, "counter"
 
     def logits_codes(self, codes, *, cell_type=None, tf_scores=None, batch_size=256):
         return ((codes[:, 16:] == 0).sum(1) - (codes[:, :16] == 1).sum(1))[:, None].astype(np.float32)
 
 
 class Two(Counter):
-    outputs = ["y", "z"]
+    outputs = ("y", "z")
 
     def logits_codes(self, codes, **options):
         return np.repeat(super().logits_codes(codes), 2, axis=1) * [1, 3]
@@ -44,11 +44,11 @@ def test_numbers():
         for other in "ACGT":
             changed = SEQUENCE[:place] + other + SEQUENCE[place + 1 :]
             before, after = (Counter().logits_codes(encode(text)[None])[0, 0] for text in (SEQUENCE, changed))
-            assert found["ACGT"["ACGT".index(other)]].iloc[place] == after - before, (place, base, other)
+            assert found[other].iloc[place] == after - before, (place, base, other)
 
 
 def test_a_region_equals_variants_at_its_middle(genome):
-    found = gb.tl.saturation_mutagenesis("chr1:47-48", Counter(), genome=genome)  # 31 bases before it: the same window
+    found = gb.tl.saturation_mutagenesis("chr1:47-48", Counter(), genome=genome)
     position, base = found.index[0]
     assert position == 48
     others = [other for other in "ACGT" if other != base]

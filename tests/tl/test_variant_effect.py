@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import genebert as gb
 from genebert._dna import encode, reverse_complement
@@ -19,7 +20,7 @@ BASES = np.array(list("ACGT"))
 class FakeTask:
     """Reads positions and bases, row by row, so that batches change nothing."""
 
-    outputs, seq_length, digest = ["open", "bound"], LENGTH, "fake"
+    outputs, seq_length, digest = ("open", "bound"), LENGTH, "fake"
 
     def __init__(self):
         self.weights = np.random.default_rng(0).normal(size=(2, LENGTH, 5)).astype(np.float32)
@@ -116,10 +117,9 @@ def test_genome_and_columns_of_sequences_agree(tmp_path):
     assert from_file["id"].tolist() == cohort.var["id"].tolist()
 
 
-def test_the_head_of_a_model_gives_signed_effects(toy):
+def test_the_head_of_a_model_gives_signed_effects():
     model = gb.tl.load("mini")
-    import torch
-
+    torch.manual_seed(0)
     model.head, model.head_labels = torch.nn.Linear(model.module.config.n_latent, 2), ["a", "b"]
     found = gb.tl.variant_effect(gb.datasets.toy_cohort(n_individuals=4, n_variants=12).var, model)
     assert np.isfinite(found[["effect_a", "effect_b", "effect_motif", "distance"]]).all(axis=None)

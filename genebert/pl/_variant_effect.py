@@ -97,10 +97,11 @@ def _places(table: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
     """Place of each variant on one axis, chromosome behind chromosome; and the middle of each chromosome."""
     chroms = sorted(table["chrom"].astype(str).unique(), key=_rank)
     place, ticks, start = np.zeros(len(table)), {}, 0.0
-    gap = 0.02 * sum(np.ptp(table["pos"][table["chrom"] == chrom]) for chrom in chroms) + 1
-    for chrom in chroms:
-        rows = (table["chrom"] == chrom).to_numpy()
-        inside = table["pos"].to_numpy(dtype=float)[rows]
+    position = table["pos"].to_numpy(dtype=np.float64)
+    rows_of = {chrom: (table["chrom"].astype(str) == chrom).to_numpy() for chrom in chroms}
+    gap = 0.02 * sum(np.ptp(position[rows]) for rows in rows_of.values()) + 1
+    for chrom, rows in rows_of.items():
+        inside = position[rows]
         place[rows] = start + inside - inside.min()
         ticks[chrom] = start + np.ptp(inside) / 2
         start += np.ptp(inside) + gap

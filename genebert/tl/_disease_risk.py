@@ -59,7 +59,8 @@ def disease_risk(
     effect
         Individuals: its column; default ``distance``, else the mean size of all ``effect_...``.
     phenotype
-        Individuals: column of ``adata.obs`` with two classes; the others are left out.
+        Individuals: column of ``adata.obs`` with two classes, 0 and 1 or words; of words ``case`` or the like is 1, else the later in
+        the alphabet. Individuals without one are left out.
     covariates
         Individuals: columns of ``adata.obs``, numbers or categories.
     n_folds

@@ -16,6 +16,7 @@ from genebert.tl._variant_models import DISTANCE, EFFECT
 __all__ = ["binary_labels", "effect_columns", "variant_risk"]
 
 MOST_FOLDS = 24
+_POSITIVE = {"case", "cases", "affected", "patient", "yes", "true", "risk", "pathogenic"}
 
 
 def effect_columns(table: pd.DataFrame, chosen: list[str] | None) -> list[str]:
@@ -43,7 +44,7 @@ def effect_columns(table: pd.DataFrame, chosen: list[str] | None) -> list[str]:
 
 
 def binary_labels(column: pd.Series, *, name: str, of: str) -> np.ndarray:
-    """Labels as 0, 1 and NaN, float64; of two categories the later in order is 1.
+    """Labels as 0, 1 and NaN, float64; of two words "case" or the like is 1, else the later in order.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def binary_labels(column: pd.Series, *, name: str, of: str) -> np.ndarray:
         text = column.astype(object).where(known, "").astype(str).str.strip().to_numpy()
         known = known & (text != "")
         classes = np.unique(text[known])
-        labels = np.where(known, (text == classes[-1]).astype(np.float64), np.nan)
+        positive = next((name for name in classes if name.lower() in _POSITIVE), classes[-1])
+        labels = np.where(known, (text == positive).astype(np.float64), np.nan)
     if len(classes) != 2:
         msg = f"Expected two classes of {of} in {name!r}, such as 0 and 1; found {listed(classes) or 'no value'}."
         raise ValueError(msg)

@@ -53,10 +53,12 @@ def saturation_mutagenesis(
     seq_length
         Bases of the window, at least those of the region. Default: the task's; of a model, what it was trained on, or for a
         sequence its own length.
-    strands, cell_type, motifs, device
+    strands, cell_type, motifs
         As in :func:`variant_effect`.
     batch_size
         Sequences per batch.
+    device
+        As in :func:`variant_effect`.
 
     Returns
     -------

@@ -239,12 +239,18 @@ def _run(
         effects = pd.concat(parts, ignore_index=True) if parts else empty
     for name in columns:
         is_text = name in texts
-        values = effects[name].astype(object) if is_text else pd.to_numeric(effects[name]).astype(np.float32)
+        values = effects[name].astype(object) if is_text else _numbers(effects[name])
         shown[name] = values.fillna("").to_numpy() if is_text else values.to_numpy()
     if file is not None and not file.is_complete:
         file.finish(shown)
     _tell(shown, progress)
     return shown
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Numbers, which a file holds as text."""
+    is_text = not pd.api.types.is_numeric_dtype(column)
+    return (pd.to_numeric(column.astype(object)) if is_text else column).astype(np.float32)
 
 
 def _score(table: pd.DataFrame, scorer: Scorer, genome: Genome | None) -> pd.DataFrame:

@@ -47,5 +47,5 @@ def test_given_axes_and_one_position(effects):
 
 @pytest.mark.parametrize("wrong", [pd.DataFrame({"A": [1]}), [1], pd.DataFrame(np.zeros((2, 4)), columns=list("ACGT"))])
 def test_wrong_tables(wrong):
-    with pytest.raises(ValueError, match="Expected a table of gb.tl.saturation_mutagenesis"):
+    with pytest.raises(ValueError, match=r"Expected a table of gb\.tl\.saturation_mutagenesis"):
         gb.pl.saturation(wrong)

@@ -247,3 +247,17 @@ def test_wrong_arguments(genome, variants, tmp_path, monkeypatch, options, error
 def test_a_missing_column_is_named(genome, variants):
     with pytest.raises(ValueError, match="ref missing"):
         gb.tl.variant_effect(variants.drop(columns="ref"), FakeTask(), genome=genome)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(gb.model, "Task"), reason="tasks are not here yet")
+def test_a_fitted_task_and_its_folder(tmp_path):
+    task = gb.tl.classify(gb.datasets.toy(n_regions=240), labels="promoter", method="probe", baselines=["kmer"])
+    task.save(tmp_path / "task")
+    var = gb.datasets.toy_cohort(n_individuals=4, n_variants=24).var
+    names = {"ref_sequence": "alt_sequence", "alt_sequence": "ref_sequence", "ref": "alt", "alt": "ref"}
+    there = gb.tl.variant_effect(var, task)
+    column = f"effect_{task.outputs[0]}"
+    assert np.isfinite(there[column]).all()
+    assert np.array_equal(there[column], -gb.tl.variant_effect(var.rename(columns=names), task)[column])
+    assert np.allclose(there[column], gb.tl.variant_effect(var, tmp_path / "task")[column], atol=1e-5)

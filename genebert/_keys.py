@@ -19,8 +19,9 @@ __all__ = [
     "ACCESSIBILITY", "CALL", "CELL_TF_ACTIVITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE",
     "EMBEDDING", "END", "EVALUATION_COLUMNS", "FAMILY", "GC", "HISTORY_COLUMNS", "HIT_COLUMNS", "IN_TF_ACTIVITY", "LABELS",
     "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MEMBERS", "MODALITIES", "MOTIF", "MOTIF_ID", "N_CELLS",
-    "N_REPLICATES", "OPEN", "PROBABILITY", "REGION_SPLIT", "SCHEMA_KEY", "SCHEMA_VERSION", "SEQ_START", "SLOTS", "START", "TF_ACTIVITY",
-    "TF_EXPRESSION", "TF_SCORE", "UNS", "WIDTH", "MissingSlotError", "Slot", "load_record", "record",
+    "N_REPLICATES", "OPEN", "PROBABILITY", "REGION_SPLIT", "RISK_COLUMNS", "SCHEMA_KEY", "SCHEMA_VERSION", "SEQ_START", "SLOTS",
+    "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS", "VARIANT_COLUMNS", "WIDTH", "MissingSlotError", "Slot", "load_record",
+    "record",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -227,6 +228,12 @@ EVALUATION_COLUMNS = (
     "method", "split", "output", "metric", "value", "low", "high", "gain", "gain_low", "gain_high", "n_regions", "n_positive",
 )  # fmt: skip
 """Columns of ``table`` of `tl.classify`: one row per measurement; `gain` is what the task has over the method."""
+
+VARIANT_COLUMNS = ("chrom", "pos", "ref", "alt", "id", "status")
+"""First columns of tables of variants, as `io.read_variants` returns them: one row per ALT allele."""
+
+RISK_COLUMNS = ("method", "metric", "value", "low", "high", "pvalue", "n", "n_positive")
+"""Columns of the table of `tl.disease_risk`: one row per method."""
 
 HISTORY_COLUMNS = ("epoch", "step", "split", "objective", "metric", "value", "chance")
 """Columns of ``history`` of `tl.pretrain`: one row per measurement."""

@@ -16,6 +16,7 @@ import genebert as gb
 from genebert import _keys
 from genebert._cli_files import CELLS, check_output, check_sequences, ends_in, read
 from genebert._cli_tasks import register_tasks
+from genebert._cli_variants import register_variants
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -256,6 +257,7 @@ def embed(
 
 
 register_tasks(app, _plain_errors)
+register_variants(app, _plain_errors)
 
 
 def _write(mdata: MuData, path: Path) -> None:

@@ -14,7 +14,7 @@ import genebert as gb
 NAMESPACES = ("datasets", "get", "io", "model", "pl", "pp", "tl")
 DOCS = Path(__file__).parents[1] / "docs" / "api"
 READ_WELL = {"model", "motifs"}  # by position too: gb.tl.embed(mdata, model)
-FIRST = {"mdata", "adata"}
+FIRST = {"mdata", "adata", "data", "effects", "region", "variants"}
 
 
 def _public():

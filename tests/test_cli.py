@@ -51,7 +51,16 @@ def genome_file(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["--help"], ["demo", "--help"], ["scan", "-h"], ["embed", "-h"], ["pretrain", "-h"], ["classify", "-h"]],
+    [
+        [],
+        ["--help"],
+        ["demo", "--help"],
+        ["scan", "-h"],
+        ["embed", "-h"],
+        ["pretrain", "-h"],
+        ["classify", "-h"],
+        ["variant-effect", "-h"],
+    ],
 )
 def test_help_needs_nothing(run, command):
     result = run(*command)
@@ -209,3 +218,20 @@ def test_scan_leaves_out_repeated_regions_and_unknown_chromosomes(run, tmp_path,
     assert list(gb.io.read(tmp_path / "out.h5mu").obs_names) == ["chr1:1000-1200", "chr1:2000-2200"]
     result = run("scan", genome_file, "--duplicates", "drop", "-o", tmp_path / "out.h5mu")
     assert "Expected --duplicates only for regions" in result.stderr
+
+
+def test_variant_effect(run, tmp_path):
+    cohort = gb.datasets.toy_cohort(n_individuals=4, n_variants=12, folder=tmp_path)
+    out = tmp_path / "effects.tsv"
+    command = ["variant-effect", tmp_path / "variants.vcf", "-g", tmp_path / "genome.fa", "--device", "cpu", "-o", out]
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert f"Wrote {out}: 12 variants (12 ok)" in result.output
+    found = pd.read_csv(out, sep="\t")
+    assert found["id"].tolist() == cohort.var["id"].tolist()
+    assert (found["distance"] > 0).all()
+    result = run(*command)
+    assert (result.exit_code, "--resume" in result.stderr) == (1, True)
+    assert run(*command, "--resume").exit_code == 0
+    result = run(*command[:-1], tmp_path / "effects.h5mu")
+    assert "Expected --output to end in .tsv or .parquet; found 'effects.h5mu'" in result.stderr

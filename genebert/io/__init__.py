@@ -10,6 +10,7 @@ from genebert.io._read import read
 from genebert.io._read_motifs import read_motifs
 from genebert.io._read_regions import read_regions
 from genebert.io._read_sequences import read_sequences
+from genebert.io._read_variants import read_variants
 from genebert.io._tile_genome import tile_genome
 from genebert.io._to_anndata import to_anndata
 from genebert.io._to_memory import to_memory
@@ -26,6 +27,7 @@ __all__ = [
     "read_motifs",
     "read_regions",
     "read_sequences",
+    "read_variants",
     "tile_genome",
     "to_anndata",
     "to_memory",

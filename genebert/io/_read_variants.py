@@ -1,0 +1,164 @@
+"""Variants from files, each row with a status."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from genebert import _keys
+from genebert._genome import Genome, check_genome
+from genebert._logging import info
+from genebert._validate import check_literal, listed
+from genebert._variants import (
+    ALT,
+    CHROM,
+    ID,
+    MALFORMED,
+    MULTI_ALLELIC,
+    OK,
+    POS,
+    REF,
+    SCORABLE,
+    STATUS,
+    genome_status,
+    mark_duplicates,
+    parse_position,
+    refuse_other_assembly,
+    row_status,
+)  # fmt: skip
+from genebert.io._variant_files import VariantFile, read_variant_file
+
+__all__ = ["read_variants"]
+
+Mismatch = Literal["error", "mark"]
+_EXTRA = "extra:"  # keeps the names of other columns apart from ours
+
+
+def read_variants(
+    path: str | os.PathLike[str],
+    *,
+    genome: Genome | str | os.PathLike[str] | None = None,
+    mismatch: Mismatch = "error",
+) -> pd.DataFrame:
+    r"""Read variants from a VCF or a table; no row is lost, each has a status.
+
+    A row with several ALT alleles becomes one row for each. Sorted or not, with or without a header; a name of a chromosome
+    may be in any style. Alleles are read as they are written: they are not trimmed or moved to the left.
+
+    Parameters
+    ----------
+    path
+        VCF (plain, gzipped or bgzipped), or a table with tabs, commas (``.csv``) or spaces. A table has a header with chrom, pos, ref,
+        alt and maybe an identifier (``id``, ``rsid``, ``snp``), whose other columns are kept; or no header and the order chrom,
+        pos, ref, alt[, id] or that of a VCF. Positions are 1-based in both.
+    genome
+        Genome, or path of its FASTA, to compare REF with. Without it the statuses that need one are not given.
+    mismatch
+        When REF differs from the genome in most rows, which is another assembly: ``"error"``, or ``"mark"`` the rows only.
+
+    Returns
+    -------
+    One row per ALT allele, in the order of the file:
+
+    - ``chrom`` (str), ``pos`` (int64, 1-based; -1 where it is no number), ``ref``, ``alt``, ``id`` (str; empty where there is none).
+    - ``status`` (str): ``ok``; ``multi-allelic``, one of several ALT alleles of a row; ``alleles swapped``, ALT lies in the
+      genome and REF does not; these three are scored. ``symbolic allele`` (``<DEL>``, ``*``, a breakend); ``no change``,
+      ALT is missing or equals REF; ``not ACGT``; ``unknown chromosome``; ``beyond the end``; ``REF mismatch``; ``duplicate``, from
+      the second time on; ``malformed``.
+    - Other columns of a table, as numbers where all their values are.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file is damaged or a BCF, a header lacks a column, or REF differs from the genome in most rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "variants.vcf"
+    >>> _ = path.write_text("chr1\t10\trs1\tA\tC,G\nchr1\t20\t.\tT\t<DEL>\n")
+    >>> gb.io.read_variants(path)["status"].tolist()
+    ['multi-allelic', 'multi-allelic', 'symbolic allele']
+    """
+    check_literal(mismatch, Mismatch, name="mismatch")
+    if genome is not None:
+        check_genome(genome, or_path=True)
+        genome = genome if isinstance(genome, Genome) else Genome(genome)
+    path = Path(path)
+    file = read_variant_file(path)
+    table = _table(file)
+    status = row_status(table)
+    status[(status == OK) & table.pop("_several").to_numpy(dtype=bool)] = MULTI_ALLELIC
+    numbers = table.pop("_line").to_numpy()
+    if genome is not None:
+        status = genome_status(table, status, genome)
+        if mismatch == "error":
+            refuse_other_assembly(table, status, genome, hint=_hint(file, genome))
+    status = mark_duplicates(table, status)
+    table.insert(len(_keys.VARIANT_COLUMNS) - 1, STATUS, pd.Series(status, dtype=object))
+    _tell(path, status, numbers)
+    return table
+
+
+def _table(file: VariantFile) -> pd.DataFrame:
+    """One row per ALT allele; a row whose ALT is empty stays one row."""
+    rows = []
+    for line in file.lines:
+        values = line.values
+        alts = values[ALT].split(",")
+        for alt in alts:
+            rows.append(
+                {
+                    CHROM: values[CHROM], POS: parse_position(values[POS]), REF: _upper(values[REF]), ALT: _upper(alt),
+                    ID: "" if values[ID] == "." else values[ID], "_several": len(alts) > 1, "_line": line.number,
+                    **{_EXTRA + name: line.extra[name] for name in file.extra},
+                }
+            )  # fmt: skip
+    columns = [CHROM, POS, REF, ALT, ID, "_several", "_line", *(_EXTRA + name for name in file.extra)]
+    table = pd.DataFrame(rows, columns=columns).astype({POS: np.int64})
+    table = table.astype(dict.fromkeys((CHROM, REF, ALT, ID), object)).rename(
+        columns={_EXTRA + name: name for name in file.extra}
+    )
+    for name in file.extra:
+        table[name] = _numbers(table[name])
+    return table
+
+
+def _upper(allele: str) -> str:
+    """Soft-masked alleles in capitals; a symbolic one, which may name a chromosome, as it is."""
+    return allele.upper() if allele.isalpha() else allele
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Numbers where all values are, missing ones as NaN; else text."""
+    is_missing = column.isin(["", ".", "NA", "nan", "NaN"])
+    numbers = pd.to_numeric(column.where(~is_missing), errors="coerce")
+    return column.astype(object) if (numbers.isna() & ~is_missing).any() or is_missing.all() else numbers
+
+
+def _hint(file: VariantFile, genome: Genome) -> str:
+    """What the header of a VCF says about its assembly."""
+    said = [f"its header names {file.reference}"] if file.reference else []
+    names = genome.match(file.lengths)
+    for chrom, length in file.lengths.items():
+        if names[chrom] is not None and genome.chromosomes[names[chrom]][1] != length:
+            there = genome.chromosomes[names[chrom]][1]
+            said.append(f"its header gives {chrom} {length:,} bp, the genome {there:,}")
+            break
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def _tell(path: Path, status: np.ndarray, numbers: np.ndarray) -> None:
+    kinds, counts = np.unique(status.astype(str), return_counts=True)
+    parts = [f"{count:,} {kind}" for kind, count in sorted(zip(kinds, counts, strict=True), key=lambda item: -item[1])]
+    n_scored = int(np.isin(status, SCORABLE).sum())
+    info(f"{path.name}: {len(status):,} variants, {n_scored:,} to score ({', '.join(parts) or 'none'})")
+    if (status == MALFORMED).any():
+        info(f"{path.name}: malformed lines {listed(dict.fromkeys(numbers[status == MALFORMED].tolist()))}")

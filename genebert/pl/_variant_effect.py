@@ -1,0 +1,134 @@
+"""Effects of variants along the genome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from genebert._chromosomes import canonical
+from genebert._validate import check_columns, check_literal, check_range
+from genebert.pl import _style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["variant_effect"]
+
+PREFIX, DISTANCE = "effect_", "distance"
+SIZE = (7.0, 3.2)  # inches
+SHADES = (_style.PALETTE[0], _style.PALETTE[4])  # of neighbouring chromosomes
+
+
+def variant_effect(
+    effects: pd.DataFrame,
+    *,
+    effect: str | None = None,
+    highlight: str | None = None,
+    n_labels: int = 5,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the effect of each variant at its place in the genome.
+
+    Parameters
+    ----------
+    effects
+        As :func:`genebert.tl.variant_effect` returns it.
+    effect
+        Column to draw; by default the first of ``effect_...``, else ``distance``.
+    highlight
+        Column of 0 and 1, or of False and True: rows that are drawn in another colour, such as known risk variants.
+    n_labels
+        How many of the greatest effects are named, by their identifier or their place.
+    ax
+        Where to draw.
+
+    Returns
+    -------
+    The `Axes`; variants without an effect are not drawn.
+
+    Raises
+    ------
+    ValueError
+        When a column is missing or no variant has an effect.
+
+    Examples
+    --------
+    >>> cohort = gb.datasets.toy_cohort(n_individuals=20, n_variants=48)
+    >>> effects = gb.tl.variant_effect(cohort.var)
+    >>> ax = gb.pl.variant_effect(effects, effect="effect_motif", highlight="risk")
+    """
+    check_columns(effects.columns, ("chrom", "pos"), what="`effects`")
+    check_range(n_labels, name="n_labels", low=0, integer=True)
+    choices = [name for name in effects.columns if str(name).startswith(PREFIX)]
+    choices += [name for name in (DISTANCE,) if name in effects.columns]
+    if not choices:
+        msg = "Expected a table of gb.tl.variant_effect, with columns effect_... or distance; found neither."
+        raise ValueError(msg)
+    effect = choices[0] if effect is None else effect
+    check_literal(effect, choices, name="effect")
+    if highlight is not None:
+        check_columns(effects.columns, (highlight,), what="`effects`")
+    shown = effects[effects[effect].notna()].reset_index(drop=True)
+    if shown.empty:
+        raise ValueError(f"Expected variants with a value of {effect!r}; found none. Their `status` says why.")
+    place, ticks = _places(shown)
+    if ax is None:
+        _, ax = plt.subplots(figsize=SIZE, layout="constrained")
+    _draw(ax, shown, place, list(ticks), effect=effect, highlight=highlight)
+    for row in np.argsort(-np.abs(shown[effect].to_numpy()), kind="stable")[:n_labels]:
+        ax.annotate(
+            _name(shown.iloc[row]),
+            (place[row], shown[effect][row]),
+            fontsize=7,
+            xytext=(3, 3),
+            textcoords="offset points",
+        )
+    ax.set_xticks(list(ticks.values()), list(ticks), rotation=90 if len(ticks) > 8 else 0, fontsize=8)
+    ax.set(xlabel="chromosome", ylabel=effect.replace("_", " "))
+    ax.axhline(0, color="0.6", lw=0.6, zorder=0)
+    _style.tidy(ax)
+    return ax
+
+
+def _places(table: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
+    """Place of each variant on one axis, chromosome behind chromosome; and the middle of each chromosome."""
+    chroms = sorted(table["chrom"].astype(str).unique(), key=_rank)
+    place, ticks, start = np.zeros(len(table)), {}, 0.0
+    position = table["pos"].to_numpy(dtype=np.float64)
+    rows_of = {chrom: (table["chrom"].astype(str) == chrom).to_numpy() for chrom in chroms}
+    gap = 0.02 * sum(np.ptp(position[rows]) for rows in rows_of.values()) + 1
+    for chrom, rows in rows_of.items():
+        inside = position[rows]
+        place[rows] = start + inside - inside.min()
+        ticks[chrom] = start + np.ptp(inside) / 2
+        start += np.ptp(inside) + gap
+    return place, ticks
+
+
+def _rank(chrom: str) -> tuple[int, int, str]:
+    name = canonical(chrom)
+    return (0, int(name), "") if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def _draw(
+    ax: Axes, table: pd.DataFrame, place: np.ndarray, chroms: list[str], *, effect: str, highlight: str | None
+) -> None:
+    number = table["chrom"].astype(str).map({chrom: rank for rank, chrom in enumerate(chroms)}).to_numpy()
+    marked = np.zeros(len(table), dtype=bool)
+    if highlight is not None:
+        marked = pd.to_numeric(table[highlight], errors="coerce").fillna(0).to_numpy() > 0
+    values = table[effect].to_numpy()
+    for shade, colour in enumerate(SHADES):
+        rows = ~marked & (number % len(SHADES) == shade)
+        ax.scatter(place[rows], values[rows], s=9, color=colour, linewidths=0)
+    if marked.any():
+        ax.scatter(place[marked], values[marked], s=18, color=_style.SECOND, linewidths=0, label=highlight)
+        ax.legend(frameon=False, fontsize="small")
+
+
+def _name(row: pd.Series) -> str:
+    name = str(row.get("id", "") or "")
+    return name if name and name != "." else f"{row['chrom']}:{row['pos']}"

@@ -1,0 +1,126 @@
+"""Risk of a disease: of variants and of those who carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from genebert._logging import info
+from genebert._validate import check_range
+from genebert.tl._risk_individuals import individual_risk
+from genebert.tl._risk_scores import Risk
+from genebert.tl._risk_variants import variant_risk
+
+__all__ = ["disease_risk"]
+
+
+def disease_risk(
+    data: pd.DataFrame | AnnData,
+    *,
+    label: str = "risk",
+    features: Sequence[str] | None = None,
+    conservation: str | None = None,
+    effects: pd.DataFrame | None = None,
+    effect: str | None = None,
+    phenotype: str = "phenotype",
+    covariates: Sequence[str] = (),
+    n_folds: int = 5,
+    n_permutations: int = 200,
+    n_bootstrap: int = 500,
+    key_added: str = "disease_risk",
+    rng: int | np.random.Generator | None = 0,
+) -> Risk:
+    """Estimate the risk of variants, from labelled ones, or of individuals, from the variants that they carry.
+
+    **Variants** (a table): logistic regression on their effects, fitted on all chromosomes but the one that is scored.
+
+    **Individuals** (an AnnData of dosages): the burden of each is the sum over variants of dosage times size of the effect. Logistic
+    regression on burden and covariates, cross-validated with both classes in each fold. The p-value is the share of shuffled
+    burdens with which the cross-validated AUROC is as high, covariates and phenotype staying together.
+
+    Both are regularised (L2), on standardised features, with classes weighted alike: a risk of 0.5 is that of neither class.
+
+    Parameters
+    ----------
+    data
+        Variants with their effects, as :func:`variant_effect` returns them, and a column of labels; or individuals x variants, dosages of
+        ALT from 0 to 2, NaN where missing.
+    label
+        Variants: column with 1 for risk variants, 0 for controls, NaN for neither.
+    features
+        Variants: columns of effects; default ``effect_...`` and ``distance``. Of one with a sign its size is a feature, too.
+    conservation
+        Variants: one more column of numbers, scored alone and together with the effects.
+    effects
+        Individuals: table of :func:`variant_effect`, matched by place and alleles or by identifier. Default: ``adata.var``.
+    effect
+        Individuals: its column; default ``distance``, else the mean size of all ``effect_...``.
+    phenotype
+        Individuals: column of ``adata.obs`` with two classes, 0 and 1 or words; of words ``case`` or the like is 1, else the later in
+        the alphabet. Individuals without one are left out.
+    covariates
+        Individuals: columns of ``adata.obs``, numbers or categories.
+    n_folds
+        Individuals: folds of the cross-validation.
+    n_permutations
+        Individuals: shuffles for the p-value; 0 for none.
+    n_bootstrap
+        Draws for the 95 % intervals, over variants or individuals.
+    key_added
+        Individuals: name in ``adata.obs`` and ``adata.uns["genebert"]["disease_risk"]``.
+    rng
+        Seed or generator of folds, shuffles and draws.
+
+    Returns
+    -------
+    A tuple with three tables:
+
+    - ``predictions``: variants with ``risk_score``; individuals with ``disease_risk`` (`key_added`) and ``burden``. Float64, each computed when
+      it was held out, NaN where it was not used.
+    - ``metrics``: method, metric (``auroc``), value, low, high, pvalue, n, n_positive; one row for each set of features.
+    - ``weights``: feature and coefficient of a fit on all rows.
+
+    For individuals it writes ``adata.obs[key_added]``, ``adata.obs[key_added + "_burden"]`` (float64) and
+    ``adata.uns["genebert"]["disease_risk"][key_added]`` (``params``, ``table``).
+
+    Raises
+    ------
+    TypeError
+        When `data` is neither.
+    ValueError
+        When a column is missing, there are not two classes, too few of one, all on one chromosome, or dosages lie outside 0..2.
+
+    Examples
+    --------
+    >>> cohort = gb.datasets.toy_cohort(n_individuals=60, n_variants=60)
+    >>> cohort.var["distance"] = cohort.var["risk"] + 0.1
+    >>> found = gb.tl.disease_risk(cohort, covariates=["age", "sex"], n_permutations=19)
+    >>> found.metrics["method"].tolist()
+    ['burden + covariates', 'burden', 'covariates']
+    """
+    check_range(n_bootstrap, name="n_bootstrap", low=1, integer=True)
+    check_range(n_folds, name="n_folds", low=2, integer=True)
+    check_range(n_permutations, name="n_permutations", low=0, integer=True)
+    rng = np.random.default_rng(rng)
+    if isinstance(data, pd.DataFrame):
+        found = variant_risk(
+            data, label=label, features=None if features is None else list(features), conservation=conservation,
+            n_bootstrap=n_bootstrap, rng=rng,
+        )  # fmt: skip
+    elif isinstance(data, AnnData):
+        covariates = [covariates] if isinstance(covariates, str) else list(covariates)
+        found = individual_risk(
+            data, effects=effects, effect=effect, phenotype=phenotype, covariates=covariates, n_folds=n_folds,
+            n_permutations=n_permutations, n_bootstrap=n_bootstrap, key_added=key_added, rng=rng,
+        )  # fmt: skip
+    else:
+        msg = f"Expected a table of variants or an AnnData of individuals x variants; found {type(data).__name__}."
+        raise TypeError(msg)
+    best = found.metrics.iloc[0]
+    info(
+        f"disease risk ({best['method']}): AUROC {best['value']:.3f} [{best['low']:.3f}, {best['high']:.3f}], n = {best['n']}"
+    )
+    return found

@@ -1,0 +1,186 @@
+"""Risk of individuals, from the regulatory burden of the variants that they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+from sklearn.model_selection import StratifiedKFold
+
+from genebert import _keys
+from genebert._chunks import Progress, load_dense, row_chunks
+from genebert._logging import info
+from genebert._validate import check_columns, check_key, listed
+from genebert._variants import ALT, CHROM, ID, POS, REF
+from genebert.model._scores import auroc
+from genebert.tl._risk_scores import Risk, cross_validate, fit_weights, measure, risk_table
+from genebert.tl._risk_variants import binary_labels, effect_columns
+from genebert.tl._variant_models import DISTANCE
+
+__all__ = ["individual_risk"]
+
+BURDEN = "burden"
+FULL, ALONE, COVARIATES = "burden + covariates", "burden", "covariates"
+
+
+def individual_risk(
+    adata: AnnData,
+    *,
+    effects: pd.DataFrame | None,
+    effect: str | None,
+    phenotype: str,
+    covariates: Sequence[str],
+    n_folds: int,
+    n_permutations: int,
+    n_bootstrap: int,
+    key_added: str,
+    rng: np.random.Generator,
+) -> Risk:
+    """See `genebert.tl.disease_risk`."""
+    check_key(key_added)
+    check_columns(adata.obs.columns, [phenotype, *covariates], what="`adata.obs`")
+    labels = binary_labels(adata.obs[phenotype], name=phenotype, of="individuals")
+    weights = _weights(adata, effects, effect)
+    others = _covariates(adata.obs, covariates)
+    used = ~np.isnan(labels) & np.isfinite(others.to_numpy(dtype=np.float64)).all(axis=1)
+    folds = _folds(labels[used], n_folds, rng)
+    burden = _burden(adata, weights)
+    if skipped := int((~used).sum()):
+        info(f"disease risk: {skipped:,} of {adata.n_obs:,} individuals are left out, without phenotype or covariates")
+    y, own, rest = labels[used], burden[used, None], others.to_numpy(dtype=np.float64)[used]
+    sets = {FULL: np.hstack([own, rest]), ALONE: own, COVARIATES: rest} if len(covariates) else {ALONE: own}
+    scores = {method: cross_validate(values, y, folds) for method, values in sets.items()}
+    main = next(iter(sets))
+    pvalue = _permute(y, own, rest, folds, observed=auroc(y, scores[main]), n_permutations=n_permutations, rng=rng)
+    rows = [
+        measure(y, score, method=method, n_bootstrap=n_bootstrap, rng=rng, pvalue=pvalue if method == main else np.nan)
+        for method, score in scores.items()
+    ]
+    metrics = risk_table(rows)
+    predictions = pd.DataFrame({key_added: np.nan, BURDEN: burden}, index=adata.obs_names)
+    predictions.loc[used, key_added] = scores[main]
+    adata.obs[key_added] = predictions[key_added].to_numpy()
+    adata.obs[f"{key_added}_{BURDEN}"] = burden
+    params = {
+        "effect": effect, "phenotype": phenotype, "covariates": list(covariates), "n_folds": n_folds,
+        "n_permutations": n_permutations, "n_bootstrap": n_bootstrap,
+    }  # fmt: skip
+    _keys.record(adata, "disease_risk", key_added, params=params, table=metrics)
+    return Risk(predictions, metrics, fit_weights(sets[main], y, [BURDEN, *others.columns]))
+
+
+def _weights(adata: AnnData, effects: pd.DataFrame | None, effect: str | None) -> np.ndarray:
+    """Size of the effect of each variant of the matrix, float64; 0 where it is not known."""
+    table = adata.var if effects is None else _aligned(adata, effects)
+    columns = effect_columns(table, None if effect is None else [effect])
+    chosen = effect or (DISTANCE if DISTANCE in columns else None)
+    values = np.abs(table[columns if chosen is None else [chosen]].to_numpy(dtype=np.float64)).mean(axis=1)
+    known = np.isfinite(values)
+    if not known.any() or not np.nan_to_num(values).any():
+        msg = "Expected effects other than 0 for variants of the matrix; found none. Run gb.tl.variant_effect on adata.var."
+        raise ValueError(msg)
+    if not known.all():
+        info(f"disease risk: {int((~known).sum()):,} of {adata.n_vars:,} variants have no effect and no weight")
+    return np.nan_to_num(values)
+
+
+def _aligned(adata: AnnData, effects: pd.DataFrame) -> pd.DataFrame:
+    """Effects in the order of the variants of the matrix, by place and alleles or, where it has none, by identifier."""
+    place = [CHROM, POS, REF, ALT]
+    if set(place) <= set(adata.var.columns) and set(place) <= set(effects.columns):
+        wanted, found = (_place_keys(table[place]) for table in (adata.var, effects))
+    else:
+        check_columns(effects.columns, (ID,), what="`effects`")
+        wanted, found = pd.Index(adata.var_names.astype(str)), pd.Index(effects[ID].astype(str))
+    first = ~found.duplicated()
+    rows = effects[first].set_axis(found[first], axis=0).reindex(wanted)
+    return rows.set_axis(adata.var_names, axis=0)
+
+
+def _place_keys(table: pd.DataFrame) -> pd.Index:
+    return pd.Index([":".join(map(str, row)) for row in table.itertuples(index=False, name=None)])
+
+
+def _covariates(obs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Numbers as they are; of categories, one column of 0 and 1 for each but the first."""
+    parts = [pd.DataFrame(index=obs.index)]
+    for name in names:
+        column = obs[name]
+        if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            parts.append(column.astype(np.float64).to_frame(name))
+            continue
+        dummies = pd.get_dummies(column.astype("category"), prefix=name, drop_first=True, dtype=np.float64)
+        parts.append(dummies.mask(column.isna().to_numpy()[:, None].repeat(dummies.shape[1], axis=1)))
+    return pd.concat(parts, axis=1)
+
+
+def _folds(labels: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Fold of each individual, both classes shared out evenly."""
+    fewest = int(min((labels == value).sum() for value in (0, 1))) if len(labels) else 0
+    if fewest < n_folds:
+        msg = f"Expected at least {n_folds} individuals of each class, one per fold; found {fewest}. Lower `n_folds`, or add some."
+        raise ValueError(msg)
+    folds = np.empty(len(labels), dtype=np.int64)
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=int(rng.integers(2**31)))
+    for number, (_, rows) in enumerate(splitter.split(np.zeros(len(labels)), labels)):
+        folds[rows] = number
+    return folds
+
+
+def _burden(adata: AnnData, weights: np.ndarray) -> np.ndarray:
+    """Dosages times weights, float64 ``(individuals,)``; a missing dosage counts as the mean of its variant.
+
+    Raises
+    ------
+    ValueError
+        When dosages lie outside 0..2.
+    """
+    total, count = np.zeros(adata.n_vars), np.zeros(adata.n_vars)
+    wrong = []
+    for rows in row_chunks(adata.n_obs):
+        dosages = _dosages(adata, rows)
+        bad = (dosages < 0) | (dosages > 2)  # NaN is neither
+        wrong += dosages[bad][:3].tolist()
+        total += np.nansum(dosages, axis=0)
+        count += np.isfinite(dosages).sum(axis=0)
+    if wrong:
+        msg = f"Expected dosages from 0 to 2, NaN where missing; found {listed(wrong, most=3)}. Count ALT alleles per individual."
+        raise ValueError(msg)
+    means = total / np.maximum(count, 1)
+    if missing := int(adata.n_obs * adata.n_vars - count.sum()):
+        info(f"disease risk: {missing:,} missing dosages count as the mean of their variant")
+    parts = []
+    for rows in row_chunks(adata.n_obs):
+        dosages = _dosages(adata, rows)
+        parts.append(np.where(np.isnan(dosages), means, dosages) @ weights)
+    return np.concatenate(parts)
+
+
+def _dosages(adata: AnnData, rows: slice) -> np.ndarray:
+    part = adata.X[rows]
+    return (part.toarray() if sparse.issparse(part) else load_dense(part)).astype(np.float64)
+
+
+def _permute(
+    labels: np.ndarray,
+    burden: np.ndarray,
+    others: np.ndarray,
+    folds: np.ndarray,
+    *,
+    observed: float,
+    n_permutations: int,
+    rng: np.random.Generator,
+) -> float:
+    """Share of shuffled burdens that do as well; the covariates stay with the phenotype. NaN without permutations."""
+    if n_permutations == 0:
+        return np.nan
+    progress = Progress("disease risk", n_permutations, unit="permutations")
+    n_as_good = 0
+    for _ in range(n_permutations):
+        shuffled = np.hstack([rng.permutation(burden), others])
+        n_as_good += auroc(labels, cross_validate(shuffled, labels, folds)) >= observed
+        progress.update(1)
+    return (1 + n_as_good) / (1 + n_permutations)

@@ -1,0 +1,56 @@
+"""Variants lie along the genome."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+import genebert as gb
+
+
+@pytest.fixture
+def effects():
+    return pd.DataFrame(
+        {
+            "chrom": ["chr10", "chr2", "chr2", "chrX", "chr2"],
+            "pos": [5, 100, 50, 7, 80],
+            "id": ["rs1", "rs2", "", "rs4", "rs5"],
+            "risk": [0, 1, 0, 0, 0],
+            "effect_y": [0.5, -3.0, 1.0, 0.1, np.nan],
+            "distance": [1.0, 2.0, 3.0, 4.0, np.nan],
+        }
+    )
+
+
+def test_order_of_chromosomes_and_names(effects):
+    ax = gb.pl.variant_effect(effects, n_labels=2)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["chr2", "chr10", "chrX"]
+    assert [text.get_text() for text in ax.texts] == ["rs2", "chr2:50"]
+    points = np.concatenate([np.asarray(group.get_offsets()) for group in ax.collections])
+    assert sorted(points[:, 1]) == [-3.0, 0.1, 0.5, 1.0]
+    by_place = points[points[:, 0].argsort()]
+    assert by_place[:, 1].tolist() == [1.0, -3.0, 0.5, 0.1]
+
+
+def test_highlight_and_effect(effects):
+    _, ax = plt.subplots()
+    assert gb.pl.variant_effect(effects, effect="distance", highlight="risk", ax=ax) is ax
+    assert np.asarray(ax.collections[-1].get_offsets())[:, 1].tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda table: table[["chrom", "pos"]], {}, "with columns effect_... or distance"),
+        (lambda table: table.drop(columns="pos"), {}, "pos missing"),
+        (lambda table: table.assign(effect_y=np.nan), {}, "Expected variants with a value of 'effect_y'"),
+        (lambda table: table, {"effect": "effect_z"}, "Expected `effect` to be one of"),
+        (lambda table: table, {"highlight": "none"}, "none missing"),
+        (lambda table: table, {"n_labels": -1}, "Expected `n_labels`"),
+    ],
+)
+def test_wrong_arguments(effects, change, options, message):
+    with pytest.raises(ValueError, match=message):
+        gb.pl.variant_effect(change(effects), **options)

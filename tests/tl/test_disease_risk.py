@@ -1,0 +1,186 @@
+"""Planted risk is found; shuffled risk is not."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import genebert as gb
+from genebert import _keys
+
+
+@pytest.fixture(scope="module")
+def _cohort():
+    return gb.datasets.toy_cohort()
+
+
+@pytest.fixture(scope="module")
+def effects(_cohort):
+    return gb.tl.variant_effect(_cohort.var)
+
+
+@pytest.fixture
+def cohort(_cohort):
+    return _cohort.copy()
+
+
+@pytest.fixture
+def made_up(cohort):
+    """Effects that need no model."""
+    rng = np.random.default_rng(0)
+    table = cohort.var[["chrom", "pos", "ref", "alt", "id", "risk", "conservation"]].reset_index(drop=True)
+    table["effect_y"] = -2 * table["risk"] + rng.normal(size=len(table))
+    return table
+
+
+@pytest.mark.slow
+def test_planted_variants_rank_on_top(effects):
+    found = gb.tl.disease_risk(effects, conservation="conservation")
+    assert tuple(found.metrics.columns) == _keys.RISK_COLUMNS
+    assert found.metrics["method"].tolist() == ["effects + conservation", "effects", "conservation"]
+    by_effects = found.metrics.set_index("method").loc["effects"]
+    assert by_effects["low"] > 0.7
+    top = found.predictions.nlargest(20, "risk_score")
+    assert top["risk"].mean() > 0.6  # a fifth by chance
+
+
+@pytest.mark.slow
+def test_carriers_are_told_from_controls(cohort, effects):
+    found = gb.tl.disease_risk(cohort, effects=effects, covariates=["age", "sex"], n_permutations=99)
+    metrics = found.metrics.set_index("method")
+    assert metrics.loc["burden + covariates", "low"] > 0.6
+    assert metrics.loc["burden + covariates", "value"] > metrics.loc["covariates", "value"] + 0.05
+    assert metrics.loc["burden + covariates", "pvalue"] <= 0.05
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_shuffled_phenotypes_are_chance(cohort, seed):
+    rng = np.random.default_rng(seed)
+    cohort.var["distance"] = 0.2 + cohort.var["risk"]
+    cohort.obs["phenotype"] = rng.permutation(cohort.obs["phenotype"].to_numpy())
+    best = gb.tl.disease_risk(cohort, n_permutations=49, rng=seed).metrics.iloc[0]
+    assert best["low"] <= 0.5 <= best["high"] or best["value"] < 0.5
+    assert best["pvalue"] > 0.01
+
+
+def test_variants(made_up):
+    found = gb.tl.disease_risk(made_up, rng=0)
+    assert found.metrics["value"].iloc[0] > 0.8
+    assert found.weights["feature"].tolist() == ["effect_y", "|effect_y|"]
+    assert found.metrics["n"].iloc[0] == 240
+    again = gb.tl.disease_risk(made_up, rng=0)
+    pd.testing.assert_frame_equal(found.metrics, again.metrics)
+
+
+def test_a_variant_is_scored_by_other_chromosomes(made_up):
+    """What the labels of its own chromosome are changes nothing."""
+    before = gb.tl.disease_risk(made_up).predictions["risk_score"]
+    own = made_up["chrom"] == "chr2"
+    changed = made_up.assign(risk=made_up["risk"].where(~own, 1 - made_up["risk"]))
+    after = gb.tl.disease_risk(changed).predictions["risk_score"]
+    assert np.allclose(before[own], after[own])
+    assert not np.allclose(before[~own], after[~own])
+
+
+def test_variants_without_label_or_effect_are_left_out(made_up):
+    made_up["risk"] = made_up["risk"].astype(float)
+    made_up.loc[:9, "risk"] = np.nan
+    made_up.loc[10:14, "effect_y"] = np.nan
+    found = gb.tl.disease_risk(made_up)
+    assert found.metrics["n"].iloc[0] == 225
+    assert found.predictions["risk_score"].isna().tolist() == [True] * 15 + [False] * 225
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop(columns="risk"), "risk missing"),
+        (lambda table: table.drop(columns="effect_y"), "Expected columns of gb.tl.variant_effect"),
+        (lambda table: table.assign(risk=1), "Expected two classes of variants in 'risk'"),
+        (lambda table: table.assign(risk=np.nan), "found no value"),
+        (lambda table: table.assign(risk=np.arange(len(table))), "Expected two classes"),
+        (lambda table: table.assign(chrom="chr1"), "on two chromosomes or more"),
+        (lambda table: table.assign(effect_y="high"), "found text in effect_y"),
+    ],
+)
+def test_variants_that_cannot_be_learnt_from(made_up, change, message):
+    with pytest.raises(ValueError, match=message):
+        gb.tl.disease_risk(change(made_up))
+
+
+def test_what_is_written(cohort, made_up, tmp_path):
+    found = gb.tl.disease_risk(cohort, effects=made_up, covariates=["age", "sex"], n_permutations=9, key_added="mine")
+    assert np.array_equal(cohort.obs["mine"], found.predictions["mine"])
+    assert np.allclose(cohort.obs["mine_burden"], cohort.X @ made_up["effect_y"].abs().to_numpy(), rtol=1e-5)
+    assert found.weights["feature"].tolist() == ["burden", "age", "sex_male"]
+    entry = _keys.load_record(cohort, "disease_risk", "mine", filled_by="gb.tl.disease_risk")
+    assert list(entry["params"]["covariates"]) == ["age", "sex"]
+    cohort.write_h5ad(tmp_path / "x.h5ad")
+    table = _keys.load_record(ad.read_h5ad(tmp_path / "x.h5ad"), "disease_risk", "mine", filled_by="")["table"]
+    assert table["method"].tolist() == ["burden + covariates", "burden", "covariates"]
+
+
+def test_effects_are_matched_by_place_and_by_identifier(cohort, made_up):
+    first = gb.tl.disease_risk(cohort, effects=made_up, n_permutations=0).predictions
+    shuffled = made_up.sample(frac=1, random_state=0)
+    again = gb.tl.disease_risk(cohort, effects=shuffled, n_permutations=0).predictions
+    by_name = gb.tl.disease_risk(cohort, effects=shuffled[["id", "effect_y"]], n_permutations=0).predictions
+    assert np.allclose(first["burden"], again["burden"])
+    assert np.allclose(first["burden"], by_name["burden"])
+    fewer = gb.tl.disease_risk(cohort, effects=shuffled.head(100), n_permutations=0).predictions
+    assert not np.allclose(first["burden"], fewer["burden"])
+    with pytest.raises(ValueError, match="Expected effects other than 0"):
+        gb.tl.disease_risk(cohort, effects=made_up.assign(pos=1), n_permutations=0)
+
+
+def test_sparse_and_missing_dosages(cohort, made_up):
+    dense = gb.tl.disease_risk(cohort, effects=made_up, n_permutations=0).predictions["burden"]
+    packed = cohort.copy()
+    packed.X = sparse.csr_matrix(cohort.X)
+    assert np.allclose(gb.tl.disease_risk(packed, effects=made_up, n_permutations=0).predictions["burden"], dense)
+    holes = cohort.copy()
+    holes.X[0, 0] = np.nan
+    found = gb.tl.disease_risk(holes, effects=made_up, n_permutations=0).predictions["burden"]
+    expected = dense.iloc[0] + (np.nanmean(holes.X[:, 0]) - cohort.X[0, 0]) * abs(made_up["effect_y"][0])
+    assert np.isclose(found.iloc[0], expected, rtol=1e-5)
+
+
+def test_individuals_without_phenotype_or_covariate_are_left_out(cohort, made_up):
+    cohort.obs["phenotype"] = cohort.obs["phenotype"].map({1: "case", 0: "control"})
+    cohort.obs.iloc[:5, cohort.obs.columns.get_loc("phenotype")] = None
+    cohort.obs.iloc[5:7, cohort.obs.columns.get_loc("age")] = np.nan
+    cohort.obs.iloc[7:8, cohort.obs.columns.get_loc("sex")] = np.nan
+    found = gb.tl.disease_risk(cohort, effects=made_up, covariates=["age", "sex"], n_permutations=0)
+    assert found.metrics["n"].unique().tolist() == [292]
+    assert found.predictions["disease_risk"].isna().sum() == 8
+    assert found.predictions["burden"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda adata: adata.X.__setitem__((0, 0), 3), {}, "Expected dosages from 0 to 2.*3.0"),
+        (lambda adata: adata.X.__setitem__((0, 0), -1), {}, "Expected dosages from 0 to 2"),
+        (lambda adata: adata.obs.__setitem__("phenotype", 1), {}, "Expected two classes of individuals"),
+        (lambda adata: adata.obs.drop(columns="phenotype", inplace=True), {}, "phenotype missing"),
+        (lambda adata: None, {"covariates": ["weight"]}, "weight missing"),
+        (lambda adata: None, {"n_folds": 1}, "Expected `n_folds`"),
+        (lambda adata: None, {"n_folds": 200}, "Expected at least 200 individuals of each class"),
+        (lambda adata: None, {"effect": "effect_z"}, "effect_z missing"),
+        (lambda adata: None, {"key_added": "a/b"}, "without '/'"),
+    ],
+)
+def test_individuals_that_cannot_be_learnt_from(cohort, made_up, change, options, message):
+    change(cohort)
+    columns = list(cohort.obs.columns)
+    with pytest.raises(ValueError, match=message):
+        gb.tl.disease_risk(cohort, **{"effects": made_up, "n_permutations": 0, **options})
+    assert list(cohort.obs.columns) == columns
+
+
+def test_something_else():
+    with pytest.raises(TypeError, match="Expected a table of variants or an AnnData"):
+        gb.tl.disease_risk([1, 2])

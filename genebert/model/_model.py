@@ -276,7 +276,7 @@ class GeneBERT(BaseModelClass):
         device
             ``"auto"`` or one of torch's.
         """
-        state, description = read_weights(Path(dir_path))
+        state, description = read_weights(Path(dir_path), part="config")
         config = GeneBERTConfig.from_dict(description["config"])
         if mdata is not None:
             cls.setup_mudata(mdata)

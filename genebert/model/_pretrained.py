@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -50,15 +50,24 @@ def write_weights(
     _replace(directory / CONFIG, f"{text}\n".encode())
 
 
-def read_weights(directory: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_weights(
+    directory: Path, *, part: Literal["config", "task"] = "config"
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what `write_weights` wrote, as float32.
+
+    Parameters
+    ----------
+    directory
+        Where it lies.
+    part
+        What the description must hold: the config of a model, or a task.
 
     Raises
     ------
     FileNotFoundError
         When the folder holds no model.
     ValueError
-        When the file is no genebert model, is damaged, or has a newer format than this genebert knows.
+        When the file is no genebert model or task, is the other of the two, is damaged, or has a newer format than this genebert knows.
     """
     path = directory / WEIGHTS
     if not path.is_file():
@@ -78,6 +87,12 @@ def read_weights(directory: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     version = description.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         msg = f"Expected weights of format {FORMAT_VERSION} or older; found {version!r} in {path}. Upgrade genebert."
+        raise ValueError(msg)
+    if part not in description:
+        expected, other, reader = (
+            ("model", "task", "gb.model.Task.load") if part == "config" else ("task", "model", "gb.tl.load")
+        )
+        msg = f"Expected a {expected} in {directory}; found a {other}. Read it with {reader}(folder)."
         raise ValueError(msg)
     found = fingerprint(state)
     if found != description["sha256"]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
 from genebert.model._targets import Targets, loss_and_gradient
+from genebert.model._task_inputs import Inputs
 
-__all__ = ["Stack", "fit_stack"]
+__all__ = ["Member", "Stack", "fit_stack"]
 
 PULL = 4.0  # how many regions the start counts for
 
@@ -26,6 +27,17 @@ class Stack(NamedTuple):
     def __call__(self, logits: Sequence[np.ndarray]) -> np.ndarray:
         """Join logits of the models, each ``(regions, outputs)``."""
         return np.tensordot(self.weight.astype(np.float64), np.stack(logits), axes=1) + self.bias
+
+
+class Member(NamedTuple):
+    """Models that were fitted with one seed, and how they are joined."""
+
+    models: dict[str, Any]
+    stack: Stack
+
+    def logits(self, inputs: Inputs) -> np.ndarray:
+        """Joined logits ``(regions, outputs)``."""
+        return self.stack([model.logits(inputs) for model in self.models.values()])
 
 
 def fit_stack(logits: Sequence[np.ndarray], targets: Targets) -> Stack:

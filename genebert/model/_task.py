@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +15,16 @@ from genebert._chunks import row_chunks
 from genebert._validate import check_cell_type, check_range
 from genebert.model._linear import LinearModel
 from genebert.model._pretrained import fingerprint, read_weights, write_weights
-from genebert.model._stack import Stack
+from genebert.model._stack import Member, Stack
 from genebert.model._targets import Kind, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet
 from genebert.model._task_network import NetworkModel
 from genebert.model._task_probe import ProbeModel
 from genebert.model._trees import BoostedTrees
 
-__all__ = ["Member", "Task"]
+__all__ = ["Task"]
 
 _MODELS = {model.name: model for model in (NetworkModel, ProbeModel, LinearModel, BoostedTrees)}
-
-
-class Member(NamedTuple):
-    """Models that were fitted with one seed, and how they are joined."""
-
-    models: dict[str, Any]
-    stack: Stack
-
-    def logits(self, inputs: Inputs) -> np.ndarray:
-        """Joined logits ``(regions, outputs)``."""
-        return self.stack([model.logits(inputs) for model in self.models.values()])
 
 
 class Task:
@@ -85,7 +75,7 @@ class Task:
         self.kind, self.outputs, self.seq_length = kind, [str(name) for name in outputs], int(seq_length)
         self.members, self.motifs, self.contexts = list(members), motifs, contexts
         self.scale = scale
-        self.record = dict(record or {})
+        self.record = json.loads(json.dumps(dict(record or {}), default=_plain))  # numbers of numpy too
 
     def __repr__(self) -> str:
         names = ", ".join(self.outputs[:4]) + (", ..." if len(self.outputs) > 4 else "")
@@ -100,6 +90,14 @@ class Task:
     def digest(self) -> str:
         """Short fingerprint of all tensors; saving does not change it."""
         return fingerprint(self._tensors())[:12]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks lie."""
+        networks = [
+            model.network for member in self.members for model in member.models.values() if hasattr(model, "network")
+        ]
+        return networks[0].device if networks else torch.device("cpu")
 
     # Prediction ---------------------------------------------------------------------------------------------------
 
@@ -241,10 +239,7 @@ class Task:
         ValueError
             When it holds something else, or a file is damaged.
         """
-        tensors, description = read_weights(Path(dir_path))
-        if "task" not in description:
-            msg = f"Expected a task in {dir_path}; found a model. Read it with gb.tl.load(folder)."
-            raise ValueError(msg)
+        tensors, description = read_weights(Path(dir_path), part="task")
         about = description["task"]
         members = []
         for number, known in enumerate(about["members"]):
@@ -289,6 +284,10 @@ class Task:
             "record": self.record,
         }  # fmt: skip
         return {"task": about}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

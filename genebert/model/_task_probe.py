@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -108,7 +107,7 @@ def fit_probe(
     Parameters
     ----------
     network
-        Of GeneBERT; it is not changed.
+        Of GeneBERT, on the device where it is to be read; the probe keeps it.
     inputs, targets
         Of all regions, with motif scores.
     tfs
@@ -118,7 +117,7 @@ def fit_probe(
     both_strands, half
         See `ProbeModel`.
     """
-    model = ProbeModel(copy.deepcopy(network), match_tfs(*tfs), both_strands=both_strands, half=half)
+    model = ProbeModel(network, match_tfs(*tfs), both_strands=both_strands, half=half)
     features, held_out = (model.embed(inputs.take(rows)) for rows in (train, inner))
     model.mean = features.mean(axis=0)
     model.sd = np.maximum(features.std(axis=0), 1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numba
@@ -97,8 +97,13 @@ def fit_trees(inputs: Any, targets: Targets, *, train: np.ndarray, inner: np.nda
         Of the columns that each split may ask for.
     """
     matrix = columns(inputs)
-    if targets.kind == "multiclass":
+    if targets.kind == "multiclass" and targets.n_outputs > 2:
         return _fit_one(matrix, targets, train=train, inner=inner, seed=seed, n_steps=STEPS[False])
+    if targets.kind == "multiclass":  # of two classes: the log-odds of the second one
+        weights = None if targets.weights is None else targets.weights[[1]] / targets.weights[0]
+        single = Targets("binary", targets.outputs[1:], targets.values, weights)
+        trees = _fit_one(matrix, single, train=train, inner=inner, seed=seed, n_steps=STEPS[False])
+        return replace(trees, output=trees.output + 1, bias=np.append(np.float32(0), trees.bias))
     parts = []
     for number, name in enumerate(targets.outputs):
         weights = None if targets.weights is None else targets.weights[[number]]
@@ -147,13 +152,19 @@ def _exported(booster: Any, n_outputs: int) -> BoostedTrees:
     children = np.stack([nodes["left"], nodes["right"]], axis=1).astype(np.int32) + shift
     return BoostedTrees(
         feature=np.where(is_leaf, -1, nodes["feature_idx"]).astype(np.int32),
-        threshold=nodes["num_threshold"].astype(np.float32),
+        threshold=_rounded_down(nodes["num_threshold"]),
         children=children.astype(np.int32),
         value=nodes["value"].astype(np.float32),
         root=root,
         output=np.array([output for output, _ in trees], dtype=np.int32),
         bias=np.broadcast_to(np.ravel(booster._baseline_prediction), (n_outputs,)).astype(np.float32).copy(),
     )
+
+
+def _rounded_down(values: np.ndarray) -> np.ndarray:
+    """The greatest float32 up to each value, so that float32 scores go left or right as they did."""
+    rounded = values.astype(np.float32)
+    return np.where(rounded > values, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 def _shortened(trees: BoostedTrees, matrix: np.ndarray, targets: Targets) -> BoostedTrees:

@@ -100,15 +100,16 @@ def _one_rate(options: FitOptions) -> FitOptions:
 
 def probe(data: FitData, *, pretrained: bool = True, half: Half = "joint") -> ProbeModel:
     """Fit a linear model on the frozen embedding."""
-    net = data.model.module
-    if not pretrained:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(data.options.seed)
-            other = GeneBERTNetwork(net.config)
-        other.set_tf_scale(net.tf_mean.cpu(), net.tf_sd.cpu())
-        net = other.to(net.device)
+    trained = data.model.module
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(data.options.seed)
+        net = GeneBERTNetwork(trained.config)
+    if pretrained:
+        net.load_state_dict(trained.state_dict())
+    else:
+        net.set_tf_scale(trained.tf_mean.cpu(), trained.tf_sd.cpu())
     return fit_probe(
-        net, data.inputs, data.targets, tfs=(data.motifs.tfs, data.model.tfs), **data.rows,
+        net.to(data.device), data.inputs, data.targets, tfs=(data.motifs.tfs, data.model.tfs), **data.rows,
         both_strands=data.options.both_strands, half=half,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ draws at once; the estimate itself is the draw in which each region has the weig
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import rankdata
 
 __all__ = ["CLASSIFICATION", "REGRESSION", "class_metrics", "draw_weights", "label_metrics", "value_metrics"]
 
@@ -128,8 +129,6 @@ def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
     -------
     For each of `REGRESSION` float64 ``(1 + draws,)``.
     """
-    from scipy.stats import rankdata
-
     weights = weights.astype(np.float64)
     total = weights.sum(1)
     square = weights @ (truth - predicted) ** 2 / total

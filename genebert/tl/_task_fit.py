@@ -18,9 +18,8 @@ from genebert._dna import N
 from genebert._logging import info, warn
 from genebert._validate import check_key, check_literal, check_range
 from genebert.model import GeneBERT, Task
-from genebert.model._stack import fit_stack
+from genebert.model._stack import Member, fit_stack
 from genebert.model._targets import Targets, probabilities
-from genebert.model._task import Member
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet, read_codes
 from genebert.model._task_network import FitOptions, TaskStrands
 from genebert.tl._baselines import BASELINES, FitData, baseline, linear, network, probe
@@ -78,6 +77,7 @@ def check_task_options(
 def check_result_key(mdata: MuData, key_added: str) -> None:
     """Raise where results would take the name of a modality or of a column that holds something else."""
     taken = [slot.key for slot in _keys.SLOTS if slot.modality == _keys.SEQ and slot.attr == "obs"]
+    taken.remove(_keys.CALL.key)  # stands for any `key_added`
     check_key(key_added, reserved=[*mdata.mod, *taken])
 
 
@@ -117,14 +117,14 @@ def fit_task(
     truth = check_train(targets, (split == "train") & targets.known)
     train = (split == "train") & truth.known
     own = _own(own_cell_types, targets, truth)
-    inner = [inner_rows(mdata, train, seed=options.seed + number) for number in range(n_models)]
+    inner = [inner_rows(mdata, train, seed=options.seed + number, targets=truth) for number in range(n_models)]
     scaled, mean, sd = standardised(truth, train) if truth.kind == "regression" else (truth, None, None)
     if class_weight == "balanced":
         scaled = replace(scaled, weights=scaled.take(train).balanced().weights)
-    model = _resolved(model, device)
+    model, place = _resolved(model, device)
     contexts = _contexts(mdata, own, tf_weight=tf_weight, train=train)
     used = np.flatnonzero(truth.known)
-    data = _data(mdata, scaled, used, contexts=contexts, model=model, options=options)
+    data = _data(mdata, scaled, used, contexts=contexts, model=model, options=options, device=place)
     parts = [
         data._replace(
             train=np.flatnonzero((train & ~rows)[used]), inner=np.flatnonzero(rows[used]),
@@ -183,12 +183,11 @@ def _is_open(mdata: MuData, contexts: Contexts | None) -> np.ndarray | None:
     return found[:, list(contexts.own)] & (np.array(contexts.own) >= 0)
 
 
-def _resolved(model: GeneBERT | str | Path | None, device: str) -> GeneBERT:
+def _resolved(model: GeneBERT | str | Path | None, device: str) -> tuple[GeneBERT, torch.device]:
+    """The model, which stays where it is, and where the task is fitted."""
     if not isinstance(model, GeneBERT):
-        return load_model("mini" if model is None else model, device=device)
-    if device != "auto":
-        model.to_device(device)
-    return model
+        model = load_model("mini" if model is None else model, device=device)
+    return model, torch.device(model.device if device == "auto" else device)
 
 
 def _data(
@@ -199,6 +198,7 @@ def _data(
     contexts: Contexts | None,
     model: GeneBERT,
     options: FitOptions,
+    device: torch.device,
 ) -> FitData:
     codes = read_codes(mdata, used)
     share = float((codes[:, -1] == N).mean()) if codes.shape[1] else 0.0
@@ -207,7 +207,6 @@ def _data(
     motifs = MotifSet.of(mdata)
     inputs = Inputs(codes, motifs.scan(codes), None if contexts is None else contexts.read(mdata, used))
     nothing = np.zeros(0, dtype=np.int64)
-    device = torch.device(model.device)
     return FitData(inputs, targets.take(used), nothing, nothing, motifs, contexts, options, model, device)
 
 

@@ -19,6 +19,7 @@ __all__ = ["check_train", "class_targets", "default_labels", "inner_rows", "labe
 
 LEAST = 5  # regions of each class in train
 INNER_SHARE, INNER_MOST, INNER_ROWS = 0.1, 0.25, 400
+TRIES = 20
 LARGE_GROUP = 0.02  # of train; regions that hang together in a group like this stay outside of the inner part
 
 
@@ -51,6 +52,7 @@ def label_values(mdata: MuData, labels: str | Sequence[str] | None) -> tuple[lis
     matrix = _keys.LABELS.get(mdata)
     known = mdata[_keys.LABEL].var_names
     names = list(known) if labels is None else [labels] if isinstance(labels, str) else [str(name) for name in labels]
+    names = list(dict.fromkeys(names))
     missing = [name for name in names if name not in known]
     if missing or not names:
         found = listed(missing) if missing else "none"
@@ -140,7 +142,7 @@ def standardised(targets: Targets, train: np.ndarray) -> tuple[Targets, np.ndarr
     return scaled, mean.astype(np.float32), sd.astype(np.float32)
 
 
-def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int) -> np.ndarray:
+def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int, targets: Targets | None = None) -> np.ndarray:
     """Cut an inner part from train, to stop and calibrate by.
 
     Whole chromosomes where there are several; else groups of regions that share no 32-mer with the rest of train.
@@ -149,6 +151,8 @@ def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int) -> np.ndarray:
     ----------
     train
         bool ``(regions,)``.
+    targets
+        Labels: of several cuts one is taken that leaves each class on both sides, where there is one.
 
     Returns
     -------
@@ -162,12 +166,29 @@ def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int) -> np.ndarray:
         groups = np.full(mdata.n_obs, -1)
         groups[train] = similar_regions(mdata[train])  # what is scored has no say in this
     names, count = np.unique(groups[train], return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    if not by_place:
-        small = order[count[order] <= max(1, LARGE_GROUP * n_train)]
-        order = small if len(small) > 1 else order
-    n_groups = min(int(np.searchsorted(count[order].cumsum(), wanted)) + 1, len(order) - 1)
-    if n_groups < 1:
+    if len(names) < 2:
         msg = "Expected train regions that can be divided without shared 32-mers; found one group that hangs together. Add regions."
         raise ValueError(msg)
-    return train & np.isin(groups, names[order[:n_groups]])
+    if not by_place and (small := count <= max(1, LARGE_GROUP * n_train)).sum() > 1:
+        names, count = names[small], count[small]
+    rng, best, found = np.random.default_rng(seed), -1, train
+    for _ in range(TRIES):
+        order = rng.permutation(len(names))
+        n_groups = min(int(np.searchsorted(count[order].cumsum(), wanted)) + 1, len(names) - 1)
+        inner = train & np.isin(groups, names[order[:n_groups]])
+        n_classes = _n_classes(targets, inner) + _n_classes(targets, train & ~inner)
+        if n_classes > best:
+            best, found = n_classes, inner
+        if best == 2 * _n_classes(targets, train):
+            break
+    return found
+
+
+def _n_classes(targets: Targets | None, rows: np.ndarray) -> int:
+    """Classes that occur, over all labels."""
+    if targets is None or targets.kind == "regression":
+        return 0
+    values = targets.values[rows]
+    if targets.kind == "multiclass":
+        return len(np.unique(values[~np.isnan(values)]))
+    return int((values == 1).any(axis=0).sum() + (values == 0).any(axis=0).sum())

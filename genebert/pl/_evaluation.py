@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from genebert import _keys, get
+from genebert._chunks import load_dense
 from genebert._validate import check_literal
 from genebert.pl import _style
 
@@ -22,6 +23,7 @@ Panel = Literal["roc", "pr", "calibration", "forest"]
 SIZE = (3.3, 3.0)  # inches
 MOST_CURVES = 8
 N_BINS = 10
+OPEN = "_open"  # behind the name of a split: within accessible regions
 NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "mcc": "MCC", "f1": "F1", "calibration_error": "calibration error"}
 
 
@@ -43,7 +45,7 @@ def evaluation(
     key
         The `key_added` of the task.
     split
-        ``"val"`` or ``"test"``; default: test where it was scored.
+        ``"val"``, ``"test"``, or one of them within accessible regions, ``"test_open"``; default: test where it was scored.
     panel
         ``"roc"``, ``"pr"``, ``"calibration"`` or ``"forest"``; default: all four, of a regression the forest alone.
     metric
@@ -101,19 +103,31 @@ def _labelled(mdata: MuData, *, key: str, split: str) -> dict[str, tuple[np.ndar
     """Truth and probability of each output on the labelled regions of a split; the first few outputs."""
     params = _keys.load_record(mdata, "classify", key, filled_by="gb.tl.classify")["params"]
     table = mdata.obsm[f"{key}_proba"]
-    rows = np.asarray(_keys.REGION_SPLIT.get(mdata)) == split
+    of_split = split.removesuffix(OPEN)
+    rows = np.flatnonzero(np.asarray(_keys.REGION_SPLIT.get(mdata)) == of_split)
     matrix, names = _keys.LABELS.get(mdata), mdata[_keys.LABEL].var_names
     outputs = [str(name) for name in params["outputs"]]
     found = {}
     for number, output in enumerate(outputs):
         is_class = params["kind"] == "multiclass"
         column = names.get_loc(str(next(iter(params["labels"]))) if is_class else output)
-        truth = np.asarray(matrix[:, [column]]).ravel()[rows]
+        truth = load_dense(matrix)[rows, column]
         known = ~np.isnan(truth)
+        if split != of_split:
+            known &= _is_open(mdata, column)[rows]
         truth = truth[known] == (number if is_class else 1)
         if 0 < truth.sum() < len(truth) and len(found) < MOST_CURVES:
             found[output] = truth, np.asarray(table[output])[rows][known]
     return found
+
+
+def _is_open(mdata: MuData, column: int) -> np.ndarray:
+    """Whether regions are accessible in the cell type of a label, bool ``(regions,)``."""
+    slot = _keys.OPEN if _keys.OPEN.has(mdata) else _keys.ACCESSIBILITY
+    name, names = str(_keys.LABEL_CELL_TYPE.get(mdata).iloc[column]), mdata[_keys.ATAC].var_names
+    return (
+        load_dense(slot.get(mdata))[:, names.get_loc(name)] > 0 if name in names else np.zeros(mdata.n_obs, dtype=bool)
+    )
 
 
 def _draw_curves(ax: Axes, curves: dict[str, tuple[np.ndarray, np.ndarray]], *, panel: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,8 +159,10 @@ class EmbeddingScorer:
         self, model: GeneBERT, *, strands: Strands, seq_length: int | None, motifs: MotifSource, device: str
     ) -> None:
         self.network = model.module
-        if device != "auto":
-            model.to_device(device)
+        if (
+            device != "auto" and torch.device(device) != self.network.device
+        ):  # the model that is given stays where it is
+            self.network = copy.deepcopy(model.module).to(device)
         self.device, self.digest = str(self.network.device), model.digest
         self.both = strands != "forward"
         self.seq_length = int(seq_length or model.training_record.get("seq_length") or SEQ_LENGTH)

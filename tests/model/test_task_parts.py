@@ -110,6 +110,27 @@ def test_trees_are_those_of_scikit_learn(kind, rng, monkeypatch):
     assert np.array_equal(again.logits(inputs), model.logits(inputs))
 
 
+def test_trees_of_two_named_classes_are_those_of_one_label(rng):
+    values = rng.integers(0, 2, (200, 1)).astype(np.float32)
+    scores = (rng.normal(size=(200, 6)) + values).astype(np.float32)
+    inputs, rows = Inputs(np.zeros((200, 1), dtype=np.uint8), scores, None), (np.arange(150), np.arange(150, 200))
+    one, two = (
+        _trees.fit_trees(inputs, Targets(kind, names, values), train=rows[0], inner=rows[1], seed=0).logits(inputs)
+        for kind, names in (("binary", ["b"]), ("multiclass", ["a", "b"]))
+    )
+    assert two.shape == (200, 2)
+    assert np.ptp(one) > 1
+    assert np.allclose(two[:, 1] - two[:, 0], one[:, 0])
+
+
+def test_thresholds_are_rounded_down():
+    between = np.array([1 + 2**-24, 1 - 2**-26, 0.1, np.inf])
+    found = _trees._rounded_down(between)
+    assert found.dtype == np.float32
+    assert (found <= between).all()
+    assert (np.nextafter(found[:3], np.float32(np.inf)) > between[:3]).all()
+
+
 def test_trees_are_cut_where_the_inner_part_says(rng):
     targets = Targets("binary", ["a"], rng.integers(0, 2, (300, 1)).astype(np.float32))  # noise
     inputs = Inputs(np.zeros((300, 1), dtype=np.uint8), rng.normal(size=(300, 5)).astype(np.float32), None)

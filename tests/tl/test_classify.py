@@ -7,6 +7,7 @@ import pytest
 import genebert as gb
 from genebert import _keys
 from genebert._dna import decode, reverse_complement
+from genebert._motifs import WEIGHTS
 from genebert.model import Task
 from genebert.tl._baselines import BASELINES
 
@@ -82,6 +83,10 @@ def test_a_task_is_saved_and_loaded(fitted, tmp_path):
         task.save(tmp_path)
     loaded = Task.load(tmp_path, device="cpu")
     assert loaded.digest == task.digest
+    with pytest.raises(ValueError, match=r"Expected a model in .*; found a task. Read it with gb\.model\.Task\.load"):
+        gb.tl.load(tmp_path)
+    with pytest.raises(ValueError, match=r"Expected a task in .*; found a model"):
+        Task.load(WEIGHTS / "mini")
     assert (loaded.kind, loaded.outputs, loaded.tfs) == (task.kind, task.outputs, task.tfs)
     found = task.predict_codes(codes)
     assert (found.dtype, found.shape) == (np.float32, (20, 1))
@@ -140,6 +145,14 @@ def test_several_labels_with_gaps_gated_by_accessibility(base, small):
     table = gb.get.evaluation(mdata, key="tf_binding", metric="auprc")
     assert set(table["output"]) == {"all", *labels}
     assert "tf_binding" not in mdata["seq"].obs
+    open_in = np.asarray(
+        gb.pl.evaluation(mdata, key="tf_binding", split="test_open", panel="pr").get_lines()[1].get_ydata()
+    )
+    is_open, truth = mdata["atac"][:, "Monocyte"].layers[_keys.OPEN.key].toarray()[:, 0] > 0, _keys.LABELS.get(mdata)
+    truth = truth[:, mdata[_keys.LABEL].var_names.get_loc(labels[0])][
+        is_open & (np.asarray(_keys.REGION_SPLIT.get(mdata)) == "test")
+    ]
+    assert open_in[0] == pytest.approx(np.nanmean(truth))  # the dotted line: share of bound regions
     codes = np.asarray(_keys.DNA_CODE.get(mdata))[:5]
     opened, closed = (task.predict_codes(codes, cell_type=name) for name in ("Monocyte", "B cell"))
     assert (opened[:, 0] > closed[:, 0]).mean() > 0.5
@@ -183,6 +196,19 @@ def test_inner_part_keeps_similar_sequences_together(small):
     by_place = inner_rows(small, train, seed=0)
     chrom = np.asarray(_keys.CHROM.get(small)).astype(str)
     assert not set(chrom[by_place]) & set(chrom[~by_place])
+
+
+def test_rare_classes_are_on_both_sides_of_the_inner_part(small):
+    from genebert.model._targets import Targets
+    from genebert.tl._task_labels import inner_rows
+
+    values = np.zeros((small.n_obs, 1), dtype=np.float32)
+    values[::40] = 1  # six, of which a cut at random leaves none in the inner part one time in six
+    mdata, train = bare(small, values[:, 0]), np.ones(small.n_obs, dtype=bool)
+    targets = Targets("binary", ["a"], values)
+    for seed in range(20):
+        inner = inner_rows(mdata, train, seed=seed, targets=targets)
+        assert 0 < values[inner].sum() < 6
 
 
 @pytest.mark.parametrize(

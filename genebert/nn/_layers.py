@@ -26,8 +26,10 @@ def rotary_angles(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
     return angles.cos(), angles.sin()
 
 
-def _rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate ``(batch, tokens, 2, heads, head_dim)``: queries and keys at once, before heads and tokens change places."""
+def _rotate(x: Tensor, angles: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Rotate ``(batch, tokens, kinds, heads, head_dim)``: queries and keys at once, before heads and tokens change places."""
+    if angles is None:
+        return x
     cos, sin = (angle.to(x.dtype) for angle in angles)
     left, right = x.chunk(2, dim=-1)
     return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
@@ -51,18 +53,39 @@ class Attention(nn.Module):
         angles: tuple[Tensor, Tensor] | None = None,
         chosen: Tensor | None = None,
     ) -> Tensor:
-        batch, tokens, dim = x.shape
-        qkv = self.qkv(x).view(batch, tokens, 3, self.n_heads, dim // self.n_heads)
-        if angles is None:
-            q, k, v = qkv.unbind(2)  # each (batch, tokens, heads, head_dim)
-        else:
+        heads = (self.n_heads, x.shape[-1] // self.n_heads)
+        if chosen is None:
+            qkv = self.qkv(x).unflatten(-1, (3, *heads))  # (batch, tokens, 3, heads, head_dim)
             (q, k), v = _rotate(qkv[:, :, :2], angles).unbind(2), qkv[:, :, 2]
+        else:
+            place = _places(chosen)  # (batch, queries)
+            parts = [x.shape[-1], 2 * x.shape[-1]]
+            (q_weight, kv_weight), (q_bias, kv_bias) = self.qkv.weight.split(parts), self.qkv.bias.split(parts)
+            asked = x.gather(1, place[..., None].expand(-1, -1, x.shape[-1]))
+            q = F.linear(asked, q_weight, q_bias).unflatten(-1, (1, *heads))
+            kv = F.linear(x, kv_weight, kv_bias).unflatten(-1, (2, *heads))
+            q, k, v = _rotate(q, _at(angles, place))[:, :, 0], _rotate(kv[:, :, :1], angles)[:, :, 0], kv[:, :, 1]
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask, dropout_p=dropout
         )
-        mixed = mixed.transpose(1, 2).reshape(batch, tokens, dim)
-        return self.out(mixed if chosen is None else mixed[chosen])
+        mixed = mixed.transpose(1, 2).flatten(2)  # (batch, queries, dim)
+        return self.out(mixed if chosen is None else mixed[chosen.gather(1, place)])
+
+
+def _places(chosen: Tensor) -> Tensor:
+    """Places of what is chosen, in order and in front, ``(batch, most of a row)``; then come others."""
+    most = max(1, int(chosen.sum(1).max()))
+    return chosen.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+
+
+def _at(angles: tuple[Tensor, Tensor] | None, place: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The angles of some places."""
+    if angles is None:
+        return None
+    row = torch.arange(len(place), device=place.device)[:, None]
+    cos, sin = (angle.expand(len(place), *angle.shape[1:])[row, place] for angle in angles)
+    return cos, sin
 
 
 class Block(nn.Module):

@@ -15,6 +15,8 @@ __all__ = ["Pooling", "cut", "pool", "read_sequences"]
 
 Pooling = Literal["mean", "cls", "max"]
 
+_CPU_TOKENS = 1_024  # that go through all blocks at once: their states stay in the cache, and in memory that the process keeps
+
 
 class Pieces(NamedTuple):
     """Pieces of sequences, in the order of the sequences."""
@@ -96,15 +98,20 @@ def read_sequences(
     most
         K-mers that are read at once; None: all.
     batch_size
-        Pieces that are read at once.
+        Sequences or pieces that are read at once, at most; on a CPU fewer where they are long.
 
     Returns
     -------
     ``(sequences, dim)``.
     """
     n_tokens = count_tokens(lengths, encoder.config)
-    if most is None or not (n_tokens > most).any():
-        return pool(encoder(codes[:, None], lengths[:, None], layer=layer), n_tokens, pooling=pooling)
+    is_cut = most is not None and bool((n_tokens > most).any())
+    if codes.device.type == "cpu":
+        width = most if is_cut else codes.shape[1] // encoder.config.stride
+        batch_size = min(batch_size, max(1, _CPU_TOKENS // max(1, width)))
+    if not is_cut:
+        parts = zip(*(part.split(batch_size) for part in (codes, lengths, n_tokens)), strict=True)
+        return torch.cat([pool(encoder(c[:, None], n[:, None], layer=layer), t, pooling=pooling) for c, n, t in parts])
     table = cut(n_tokens, most=most)
     share = _shares(table, n_tokens, most=most, pooling=pooling)
     total = torch.full((len(codes), encoder.config.dim), -torch.inf if pooling == "max" else 0.0, device=codes.device)

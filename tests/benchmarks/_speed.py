@@ -15,6 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 LAYERS, DIM, HEADS, K, N_TFS = 6, 256, 4, 6, 857
 TOKENS_PER_STEP = {"cpu": 4_096, "cuda": 65_536}
 WARM = 2
+FORWARD = 3
+"""Forward passes per timed step of training, which takes about as long."""
 PRESETS = {"mini": 200, "base": 515}
 """Bases per region: what the shipped weights were trained on; 512 tokens."""
 REGIONS = {"cpu": {"mini": 256, "base": 1}, "cuda": {"mini": 4_096, "base": 128}}
@@ -76,6 +78,11 @@ def random_mudata(n_regions: int, length: int):
     return mdata
 
 
+def bases_of(n_tokens: int) -> int:
+    """Bases that make this many tokens with [CLS] and [SEP]."""
+    return n_tokens - 2 + K - 1
+
+
 def loader_of(n_steps: int, n_regions: int, length: int):
     """The loader of pre-training over random regions, each alone in its window."""
     from genebert import _keys
@@ -89,15 +96,15 @@ def loader_of(n_steps: int, n_regions: int, length: int):
     return StepLoader(dataset, Schedule(windows, regions_per_batch=n_regions, seed=0), seed=0)
 
 
-def time_genebert(precision: str, n_tokens: int, *, device: str, steps: int, dropout: float) -> dict[str, float]:
+def train_genebert(precision: str, n_tokens: int, *, device: str, steps: int, dropout: float) -> dict[str, float]:
     """Masked genome modelling from a MuData: reading, turning, hiding, tokens, forward, backward, AdamW."""
     from genebert.nn import objectives
 
     torch.manual_seed(0)
     network = small_network(dropout).to(device).train()
     optimizer = optimizer_of(network)
-    n_regions, length = TOKENS_PER_STEP[device] // n_tokens, n_tokens - 2 + K - 1  # [CLS] and [SEP] are tokens
-    loader = loader_of(WARM + steps, n_regions, length)
+    n_regions = TOKENS_PER_STEP[device] // n_tokens
+    loader = loader_of(WARM + steps, n_regions, bases_of(n_tokens))
     generator = torch.Generator(device).manual_seed(0)
     ends, waited = [], []
     for step in loader:
@@ -109,18 +116,33 @@ def time_genebert(precision: str, n_tokens: int, *, device: str, steps: int, dro
         ends.append(wait(device))
         waited.append(loader.seconds_waited)
     times = np.diff(ends)[WARM - 1 :]
-    batch = step.to(device).batch
-    network.eval()
-    with torch.inference_mode(), precision_of(precision, device):
-        run = lambda: network.sequence_encoder(batch.codes[:, None], batch.lengths[:, None]).vector  # noqa: E731
-        forward = seconds_each(run, steps, device=device)
-    n = n_regions * n_tokens
     waiting = (waited[-1] - waited[WARM - 1]) / times.sum()
-    return {"training": float(np.median(times)) / n, "forward": forward / n, "waiting": float(waiting)}
+    return {"seconds": float(np.median(times)) / (n_regions * n_tokens), "waiting": float(waiting)}
 
 
-def time_bert(precision: str, n_tokens: int, *, device: str, steps: int, dropout: float, attention: str | None) -> dict:
-    """The same of transformers, on token ids, labels and masks that are ready."""
+def read_genebert(precision: str, n_tokens: int, *, device: str, steps: int, whole: bool) -> dict[str, float]:
+    """The loss of masked genome modelling without training, or from bases to the mean state of each region."""
+    from genebert.nn import Batch, objectives, read_sequences
+
+    torch.manual_seed(0)
+    network = small_network(0.0).to(device).eval()
+    n, length = TOKENS_PER_STEP[device] // n_tokens, bases_of(n_tokens)
+    codes = torch.randint(0, 4, (n, length), dtype=torch.uint8)
+    mask = torch.ones(n, 1, dtype=torch.bool)
+    batch = Batch(codes, torch.full((n,), length), torch.zeros(n, 1, N_TFS), mask, torch.arange(n)).to(device)
+    generator = torch.Generator(device).manual_seed(0)
+
+    def run() -> object:
+        if whole:
+            return objectives(network, batch, weights=WEIGHTS, generator=generator)
+        return read_sequences(network.sequence_encoder, batch.codes, batch.lengths, batch_size=n)
+
+    with torch.inference_mode(), precision_of(precision, device):
+        return {"seconds": seconds_each(run, FORWARD * steps, device=device) / (n * n_tokens)}
+
+
+def bert_of(n_tokens: int, *, device: str, dropout: float, attention: str | None):
+    """BERT of the same sizes and its token ids."""
     from transformers import BertConfig, BertForMaskedLM
 
     sizes = {"hidden_size": DIM, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
@@ -129,26 +151,45 @@ def time_bert(precision: str, n_tokens: int, *, device: str, steps: int, dropout
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
         config._attn_implementation = attention
     torch.manual_seed(0)
-    network = BertForMaskedLM(config).to(device).train()
-    optimizer = optimizer_of(network)
+    network = BertForMaskedLM(config).to(device)
     n_regions = TOKENS_PER_STEP[device] // n_tokens
-    ids = torch.randint(5, config.vocab_size, (n_regions, n_tokens), device=device)
-    is_hidden = torch.rand(ids.shape, device=device) < 0.15
-    inputs = {"input_ids": ids.masked_fill(is_hidden, 4), "attention_mask": torch.ones_like(ids)}
+    return network, torch.randint(5, config.vocab_size, (n_regions, n_tokens), device=device)
+
+
+def masked(ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What BertForMaskedLM is given: 15 % of the ids hidden."""
+    is_hidden = torch.rand(ids.shape, device=ids.device) < 0.15
     labels = ids.masked_fill(~is_hidden, -100)
+    return {"input_ids": ids.masked_fill(is_hidden, 4), "attention_mask": torch.ones_like(ids), "labels": labels}
+
+
+def train_bert(
+    precision: str, n_tokens: int, *, device: str, steps: int, dropout: float, attention: str | None
+) -> dict[str, float]:
+    """The same of transformers, on token ids, labels and masks that are ready."""
+    network, ids = bert_of(n_tokens, device=device, dropout=dropout, attention=attention)
+    optimizer, inputs = optimizer_of(network.train()), masked(ids)
 
     def train() -> None:
         with precision_of(precision, device):
-            loss = network(**inputs, labels=labels).loss
+            loss = network(**inputs).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    training = seconds_each(train, steps, device=device)
+    return {"seconds": seconds_each(train, steps, device=device) / ids.numel()}
+
+
+def read_bert(precision: str, n_tokens: int, *, device: str, steps: int, whole: bool) -> dict[str, float]:
+    """The loss of masked language modelling, or from token ids to the states of the last layer."""
+    network, ids = bert_of(n_tokens, device=device, dropout=0.0, attention="sdpa")
     network.eval()
+    inputs = masked(ids)
+    if not whole:
+        network = network.bert
+        del inputs["labels"]
     with torch.inference_mode(), precision_of(precision, device):
-        forward = seconds_each(lambda: network.bert(**inputs).last_hidden_state, steps, device=device)
-    return {"training": training / ids.numel(), "forward": forward / ids.numel()}
+        return {"seconds": seconds_each(lambda: network(**inputs), FORWARD * steps, device=device) / ids.numel()}
 
 
 def product_rate(precision: str, *, device: str) -> float:
@@ -163,7 +204,7 @@ def product_rate(precision: str, *, device: str) -> float:
 
 def jobs_of(preset: str, *, device: str) -> Iterator[tuple[str, Callable[[], object], torch.nn.Module]]:
     """What a preset is timed at."""
-    from genebert.nn import Batch, GeneBERTConfig, GeneBERTNetwork, objectives
+    from genebert.nn import Batch, GeneBERTConfig, GeneBERTNetwork, objectives, read_sequences
 
     torch.manual_seed(0)
     network = GeneBERTNetwork(GeneBERTConfig.preset(preset, n_tfs=N_TFS)).to(device)
@@ -184,7 +225,7 @@ def jobs_of(preset: str, *, device: str) -> Iterator[tuple[str, Callable[[], obj
 
     def encode() -> None:
         with torch.inference_mode():
-            network.sequence_encoder(batch.codes[:, None], batch.lengths[:, None])
+            read_sequences(network.sequence_encoder, batch.codes, batch.lengths, batch_size=n)
 
     yield "training", lambda: train(WEIGHTS), network.train()
     if window_size > 1:

@@ -76,8 +76,9 @@ def _calibration_error(truth: np.ndarray, probability: np.ndarray, weights: np.n
     """Mean distance of probability and frequency over ten bins of equal width (Naeini et al. 2015)."""
     place = np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
     bins = np.eye(N_BINS)[place]  # (regions, bins)
-    difference = np.abs(weights @ (bins * (truth - probability)[:, None]))
-    return difference.sum(1) / weights.sum(1)
+    difference = np.abs(weights @ (bins * (truth - probability)[:, None])).sum(1)
+    with np.errstate(invalid="ignore"):  # a draw without any region of this label
+        return difference / weights.sum(1)
 
 
 def class_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -115,5 +115,13 @@ def _scored(truth: Targets, found: np.ndarray, weights: np.ndarray) -> dict[str,
             single[name] = score(truth.values[known, i], found[known, i], weights[:, known])
     if truth.n_outputs == 1 or not single:
         return single
-    mean = {metric: np.nanmean([metrics[metric] for metrics in single.values()], axis=0) for metric in next(iter(single.values()))}  # fmt: skip
-    return {ALL: mean, **single}
+    names = next(iter(single.values()))
+    return {ALL: {name: _known_mean([metrics[name] for metrics in single.values()]) for name in names}, **single}
+
+
+def _known_mean(values: list[np.ndarray]) -> np.ndarray:
+    """Mean over outputs of what is known, draw by draw; NaN where nothing is."""
+    table = np.stack(values)
+    known = np.isfinite(table)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, table, 0).sum(axis=0) / known.sum(axis=0)

@@ -145,14 +145,12 @@ def test_several_labels_with_gaps_gated_by_accessibility(base, small):
     table = gb.get.evaluation(mdata, key="tf_binding", metric="auprc")
     assert set(table["output"]) == {"all", *labels}
     assert "tf_binding" not in mdata["seq"].obs
-    open_in = np.asarray(
-        gb.pl.evaluation(mdata, key="tf_binding", split="test_open", panel="pr").get_lines()[1].get_ydata()
-    )
-    is_open, truth = mdata["atac"][:, "Monocyte"].layers[_keys.OPEN.key].toarray()[:, 0] > 0, _keys.LABELS.get(mdata)
-    truth = truth[:, mdata[_keys.LABEL].var_names.get_loc(labels[0])][
-        is_open & (np.asarray(_keys.REGION_SPLIT.get(mdata)) == "test")
-    ]
-    assert open_in[0] == pytest.approx(np.nanmean(truth))  # the dotted line: share of bound regions
+    lines = gb.pl.evaluation(mdata, key="tf_binding", split="test_open", panel="pr").get_lines()
+    dotted = lines[[line.get_label() for line in lines].index("REST|Monocyte") + 1].get_ydata()[0]
+    scored = np.asarray(_keys.REGION_SPLIT.get(mdata)) == "test"
+    scored &= mdata["atac"][:, "Monocyte"].layers[_keys.OPEN.key].toarray()[:, 0] > 0
+    column = mdata[_keys.LABEL].var_names.get_loc("REST|Monocyte")
+    assert dotted == pytest.approx(np.nanmean(_keys.LABELS.get(mdata)[scored, column]))  # share of bound regions
     codes = np.asarray(_keys.DNA_CODE.get(mdata))[:5]
     opened, closed = (task.predict_codes(codes, cell_type=name) for name in ("Monocyte", "B cell"))
     assert (opened[:, 0] > closed[:, 0]).mean() > 0.5

@@ -17,7 +17,7 @@ __all__ = ["BoostedTrees", "fit_trees"]
 MANY_OUTPUTS = 4
 STEPS = {False: 200, True: 60}
 """Trees per output at most; fewer where there are many outputs."""
-MAX_BINS = 63  # of scores; finer ones take several times as long where there are few regions
+MAX_BINS = 63  # of each score
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,29 @@ def _fit_one(
         labels = labels.astype(int)
         if len(np.unique(labels)) < targets.n_outputs + (targets.kind == "binary"):  # not all classes in this part
             return _constant(targets.take(train))
-    learnt, held_out, truth = matrix[train], matrix[inner], targets.take(inner)
-    # With weights scikit-learn takes many times as long to find its bins, each time anew.
-    weights, parts = (None, (8, 4, 2, 1)) if targets.weights is None else (weight[train], (1,))
-    for part in parts:
+    edges = find_edges(matrix[train])
+    learnt, held_out, truth = to_bins(matrix[train], edges), matrix[inner], targets.take(inner)
+    for part in (8, 4, 2, 1):
         n_now = n_steps // part
-        booster.set_params(max_iter=n_now).fit(learnt, labels, sample_weight=weights)  # goes on where it was
-        trees = _shortened(_exported(booster, targets.n_outputs), held_out, truth)
+        booster.set_params(max_iter=n_now).fit(learnt, labels, sample_weight=weight[train])  # goes on where it was
+        trees = _shortened(_exported(booster, targets.n_outputs, edges), held_out, truth)
         if len(trees.root) <= n_now // 2 * targets.n_outputs:  # the second half was of no use
             break
     return trees
+
+
+def find_edges(matrix: np.ndarray) -> np.ndarray:
+    """Edges of the bins of each column, float32 ``(columns, MAX_BINS - 1)``; with weights scikit-learn takes minutes."""
+    shares = np.linspace(0, 1, MAX_BINS + 1)[1:-1]
+    return np.array([np.quantile(column, shares) for column in matrix.T], dtype=np.float32)
+
+
+def to_bins(matrix: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Number of the bin of each value: how many edges are below it, float32 like `matrix`."""
+    found = np.empty_like(matrix)
+    for number, column in enumerate(edges):
+        found[:, number] = np.searchsorted(column, matrix[:, number])
+    return found
 
 
 def _constant(targets: Targets) -> BoostedTrees:
@@ -149,30 +162,29 @@ def _constant(targets: Targets) -> BoostedTrees:
     return BoostedTrees(none, empty, ends, empty, none, none, targets.start().astype(np.float32))
 
 
-def _exported(booster: Any, n_outputs: int) -> BoostedTrees:
-    """Read the nodes of the trees, which scikit-learn keeps to itself; a test compares with its own predictions."""
+def _exported(booster: Any, n_outputs: int, edges: np.ndarray) -> BoostedTrees:
+    """Read the nodes of the trees, which scikit-learn keeps to itself; a test compares with its own predictions.
+
+    Its thresholds lie between numbers of bins. A value is in bin `i` or below where it is not above edge `i`.
+    """
     trees = [(output, tree.nodes) for step in booster._predictors for output, tree in enumerate(step)]
     sizes = np.array([len(nodes) for _, nodes in trees], dtype=np.int64)
     root = np.concatenate([[0], sizes.cumsum()[:-1]]).astype(np.int32)
     nodes = np.concatenate([nodes for _, nodes in trees])
     shift = np.repeat(root, sizes)[:, None]
     is_leaf = nodes["is_leaf"].astype(bool)
+    feature = np.where(is_leaf, 0, nodes["feature_idx"]).astype(np.int32)
+    bins = np.where(is_leaf, 0, np.floor(nodes["num_threshold"])).astype(np.int32)
     children = np.stack([nodes["left"], nodes["right"]], axis=1).astype(np.int32) + shift
     return BoostedTrees(
-        feature=np.where(is_leaf, -1, nodes["feature_idx"]).astype(np.int32),
-        threshold=_rounded_down(nodes["num_threshold"]),
+        feature=np.where(is_leaf, -1, feature).astype(np.int32),
+        threshold=edges[feature, bins],
         children=children.astype(np.int32),
         value=nodes["value"].astype(np.float32),
         root=root,
         output=np.array([output for output, _ in trees], dtype=np.int32),
         bias=np.broadcast_to(np.ravel(booster._baseline_prediction), (n_outputs,)).astype(np.float32).copy(),
     )
-
-
-def _rounded_down(values: np.ndarray) -> np.ndarray:
-    """The greatest float32 up to each value, so that float32 scores go left or right as they did."""
-    rounded = values.astype(np.float32)
-    return np.where(rounded > values, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 def _shortened(trees: BoostedTrees, matrix: np.ndarray, targets: Targets) -> BoostedTrees:

@@ -97,12 +97,13 @@ def test_trees_are_those_of_scikit_learn(kind, rng, monkeypatch):
     expected = []
     exported = _trees._exported
 
-    def watched(booster, n_outputs):
-        raw = booster.predict(scores) if kind == "regression" else booster.decision_function(scores)
+    def watched(booster, n_outputs, edges):
+        bins = _trees.to_bins(scores, edges)
+        raw = booster.predict(bins) if kind == "regression" else booster.decision_function(bins)
         if expected and expected[-1][0] is booster:  # it was fitted on
             expected.pop()
         expected.append((booster, np.asarray(raw).reshape(300, -1)))
-        return exported(booster, n_outputs)
+        return exported(booster, n_outputs, edges)
 
     monkeypatch.setattr(_trees, "_exported", watched)
     monkeypatch.setattr(_trees, "_shortened", lambda trees, matrix, truth: trees)
@@ -126,12 +127,15 @@ def test_trees_of_two_named_classes_are_those_of_one_label(rng):
     assert np.allclose(two[:, 1] - two[:, 0], one[:, 0])
 
 
-def test_thresholds_are_rounded_down():
-    between = np.array([1 + 2**-24, 1 - 2**-26, 0.1, np.inf])
-    found = _trees._rounded_down(between)
-    assert found.dtype == np.float32
-    assert (found <= between).all()
-    assert (np.nextafter(found[:3], np.float32(np.inf)) > between[:3]).all()
+def test_bins(rng):
+    values = np.hstack([rng.normal(size=(500, 1)), rng.integers(0, 3, (500, 1)), np.ones((500, 1))]).astype(np.float32)
+    edges = _trees.find_edges(values)
+    bins = _trees.to_bins(values, edges)
+    assert edges.shape == (3, _trees.MAX_BINS - 1)
+    assert [len(np.unique(column)) for column in bins.T] == [_trees.MAX_BINS, 3, 1]
+    for number in range(3):
+        for edge in (0, 30, 61):
+            assert ((bins[:, number] <= edge) == (values[:, number] <= edges[number, edge])).all()
 
 
 def test_trees_are_cut_where_the_inner_part_says(rng):

@@ -95,7 +95,11 @@ class ConvStem(nn.Module):
         self.mix = nn.Sequential(nn.LayerNorm(config.n_filters), nn.Linear(config.n_filters, config.dim))
 
     def forward(self, codes: Tensor) -> Tensor:
-        return self.mix(F.gelu(self.respond(codes)).transpose(1, 2))  # (batch, tokens, dim)
+        return self.states(self.respond(codes))
+
+    def states(self, response: Tensor) -> Tensor:
+        """Mix what `respond` gives, ``(batch, tokens, dim)``."""
+        return self.mix(F.gelu(response).transpose(1, 2))
 
     def respond(self, codes: Tensor) -> Tensor:
         """Give the strongest response of each filter within each k-mer, ``(batch, filters, tokens)``."""
@@ -126,7 +130,9 @@ class SequenceEncoder(nn.Module):
         if config.norm == "post":
             self.blocks.apply(_start_small)
 
-    def forward(self, codes: Tensor, lengths: Tensor, *, layer: int = -1) -> SequenceOutput:
+    def forward(
+        self, codes: Tensor, lengths: Tensor, *, layer: int = -1, response: Tensor | None = None
+    ) -> SequenceOutput:
         """Encode segments.
 
         Parameters
@@ -137,9 +143,11 @@ class SequenceEncoder(nn.Module):
             Bases per segment ``(batch, segments)``; what lies behind is padding.
         layer
             States behind which block, counted as in a list; the last one's are normalised at the end.
+        response
+            What `ConvStem.respond` gave for ``codes.flatten(0, 1)``, where it is at hand.
         """
         n_tokens = count_tokens(lengths, self.config)  # (batch, segments)
-        x = self._run(codes, n_tokens, n_blocks=range(len(self.blocks))[layer] + 1)
+        x = self._run(codes, n_tokens, n_blocks=range(len(self.blocks))[layer] + 1, response=response)
         tokens = x[:, 1:].unflatten(1, (lengths.shape[1], -1))[:, :, :-1]  # without [CLS] and [SEP]
         inside = torch.arange(tokens.shape[2], device=x.device) < n_tokens[..., None]  # (batch, segments, tokens)
         total = (tokens * inside[..., None]).sum(2)
@@ -162,9 +170,18 @@ class SequenceEncoder(nn.Module):
         n_tokens = count_tokens(lengths, self.config)[:, None]
         return self._run(codes[:, None], n_tokens, n_blocks=len(self.blocks), chosen=F.pad(chosen, (1, 1)))
 
-    def _run(self, codes: Tensor, n_tokens: Tensor, *, n_blocks: int, chosen: Tensor | None = None) -> Tensor:
+    def _run(
+        self,
+        codes: Tensor,
+        n_tokens: Tensor,
+        *,
+        n_blocks: int,
+        chosen: Tensor | None = None,
+        response: Tensor | None = None,
+    ) -> Tensor:
         codes = F.pad(codes, (0, max(0, self.config.k - codes.shape[-1])), value=N)  # shorter than a k-mer: no token
-        states = self.stem(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])  # (batch, segments, tokens, dim)
+        states = self.stem(codes.flatten(0, 1)) if response is None else self.stem.states(response)
+        states = states.unflatten(0, codes.shape[:2])  # (batch, segments, tokens, dim)
         x, valid, positions = self._lay_out(states, n_tokens)
         x = self.input_dropout(self.input_norm(x))
         is_full = bool(valid.all())

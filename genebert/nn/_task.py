@@ -156,7 +156,8 @@ class SequenceReader(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         lengths = torch.full((len(codes), 1), codes.shape[1], device=codes.device)
-        tokens = self.encoder(codes[:, None], lengths).tokens[:, 0]  # (batch, tokens, dim)
+        response = self._respond(codes) if self.has_filters else None
+        tokens = self.encoder(codes[:, None], lengths, response=response).tokens[:, 0]  # (batch, tokens, dim)
         if tokens.shape[1] == 0:  # shorter than a k-mer
             tokens = tokens.new_zeros(len(codes), 1, tokens.shape[2])
         share = (self.score(tokens) + self.bias).softmax(dim=1)  # (batch, tokens, heads)
@@ -165,10 +166,13 @@ class SequenceReader(nn.Module):
         bases = F.one_hot(codes.long(), N + 1)[..., :N].transpose(1, 2).to(tokens.dtype)
         fine = self.fine_places(self.fine(bases))
         parts = [tokens.mean(1), tokens.amax(1), attended, self.places(self.keep(tokens).flatten(1)), fine]
-        if self.has_filters:
-            padded = F.pad(codes, (0, max(0, self.encoder.config.k - codes.shape[1])), value=N)
-            parts.append(self.encoder.stem.respond(padded).amax(2))
+        if response is not None:
+            parts.append(response.amax(2))
         return torch.cat(parts, dim=1)
+
+    def _respond(self, codes: Tensor) -> Tensor:
+        """Response of the filters, ``(batch, filters, tokens)``; a sequence shorter than a k-mer is padded to one."""
+        return self.encoder.stem.respond(F.pad(codes, (0, max(0, self.encoder.config.k - codes.shape[1])), value=N))
 
 
 class PlainCNN(nn.Module):

@@ -24,7 +24,10 @@ SIZE = (3.3, 3.0)  # inches
 MOST_CURVES = 8
 N_BINS = 10
 OPEN = "_open"  # behind the name of a split: within accessible regions
-NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "mcc": "MCC", "f1": "F1", "calibration_error": "calibration error"}
+NAMES = {
+    "auroc": "AUROC", "auprc": "AUPRC", "mcc": "MCC", "f1": "F1", "calibration_error": "calibration error",
+    "pearson": "Pearson correlation", "spearman": "Spearman correlation", "r2": "R²", "rmse": "RMSE",
+}  # fmt: skip
 
 
 def evaluation(
@@ -186,4 +189,4 @@ def _draw_forest(ax: Axes, table: pd.DataFrame, *, metric: str) -> None:
         ax.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.6)
         ax.plot(row["value"], place, color=colour, marker="o", ms=5, ls="")
     ax.set_yticks(range(len(table)), table["method"].astype(str).str.replace("_", " "))
-    ax.set(xlabel=f"{NAMES.get(metric, metric)} (95 % interval)", title="methods")
+    ax.set(xlabel=f"{NAMES.get(metric, metric)} (95 % interval)", title="methods", ylim=(-0.6, len(table) - 0.4))

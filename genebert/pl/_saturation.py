@@ -23,6 +23,7 @@ COLOURS = {"A": _style.PALETTE[2], "C": _style.PALETTE[0], "G": _style.PALETTE[1
 BASES = list(COLOURS)
 WIDTH, HEIGHT = 0.11, 3.2  # inches per position, and in all
 NARROWEST, WIDEST = 4.0, 22.0
+SIDE, BAR = 0.6, 0.15  # inches beside the heat map; of the colour bar and before it
 LOGO = (0.0, 1.06, 1.0, 0.75)  # place above the heat map, in its own units
 FONT = FontProperties(family="DejaVu Sans", weight="bold")  # comes with matplotlib
 
@@ -61,7 +62,7 @@ def saturation(effects: pd.DataFrame, *, label: str = "effect", ax: Axes | None 
     if ax is None:
         width = min(max(WIDTH * n_positions, NARROWEST), WIDEST)
         _, ax = plt.subplots(figsize=(width, HEIGHT))
-        ax.figure.subplots_adjust(top=0.56, bottom=0.18)
+        ax.figure.subplots_adjust(left=SIDE / width, right=1 - SIDE / width, top=0.56, bottom=0.18)
     limit = max(np.nanmax(np.abs(values), initial=0.0), np.finfo(np.float32).tiny)
     ax.set_facecolor(_style.MISSING)
     image = ax.imshow(values.T, aspect="auto", cmap=_style.DIVERGING, vmin=-limit, vmax=limit, interpolation="none")
@@ -71,7 +72,10 @@ def saturation(effects: pd.DataFrame, *, label: str = "effect", ax: Axes | None 
     ax.set_xlabel("position")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.figure.colorbar(image, ax=ax, label=label, pad=0.02)
+    width = ax.get_window_extent().width / ax.figure.dpi
+    bar = ax.figure.colorbar(image, ax=ax, label=label, fraction=BAR / width, pad=BAR / width, aspect=12)
+    if np.nanmin(values, initial=0.0) >= 0:  # an effect without a sign
+        bar.ax.set_ylim(0, limit)
     _draw_logo(ax.inset_axes(LOGO), list(effects.index.get_level_values("base")), _heights(values))
     return ax
 

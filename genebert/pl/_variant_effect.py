@@ -19,6 +19,8 @@ __all__ = ["variant_effect"]
 
 PREFIX, DISTANCE = "effect_", "distance"
 SIZE = (7.0, 3.2)  # inches
+FONT_SIZE = 7
+CORNERS = ((1, 1), (-1, 1), (1, -1), (-1, -1))  # right and up first
 SHADES = (_style.PALETTE[0], _style.PALETTE[4])  # of neighbouring chromosomes
 
 
@@ -78,14 +80,8 @@ def variant_effect(
     if ax is None:
         _, ax = plt.subplots(figsize=SIZE, layout="constrained")
     _draw(ax, shown, place, list(ticks), effect=effect, highlight=highlight)
-    for row in np.argsort(-np.abs(shown[effect].to_numpy()), kind="stable")[:n_labels]:
-        ax.annotate(
-            _name(shown.iloc[row]),
-            (place[row], shown[effect][row]),
-            fontsize=7,
-            xytext=(3, 3),
-            textcoords="offset points",
-        )
+    first = np.argsort(-np.abs(shown[effect].to_numpy()), kind="stable")[:n_labels]
+    _label(ax, [(_name(shown.iloc[row]), place[row], shown[effect][row]) for row in first])
     ax.set_xticks(list(ticks.values()), list(ticks), rotation=90 if len(ticks) > 8 else 0, fontsize=8)
     ax.set(xlabel="chromosome", ylabel=effect.replace("_", " "))
     ax.axhline(0, color="0.6", lw=0.6, zorder=0)
@@ -126,7 +122,28 @@ def _draw(
         ax.scatter(place[rows], values[rows], s=9, color=colour, linewidths=0)
     if marked.any():
         ax.scatter(place[marked], values[marked], s=18, color=_style.SECOND, linewidths=0, label=highlight)
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+
+
+def _label(ax: Axes, points: list[tuple[str, float, float]]) -> None:
+    """Write names beside points, in the first of four corners that is inside and free, else in the first."""
+    size = ax.get_window_extent().size * 72 / ax.figure.dpi  # in points of print
+    taken: list[tuple[np.ndarray, np.ndarray]] = []  # middle and extent of each name
+    for name, x, y in points:
+        where = ax.transAxes.inverted().transform(ax.transData.transform((x, y))) * size
+        extent = np.array([0.62 * FONT_SIZE * len(name), 1.2 * FONT_SIZE])
+        corners = [(corner, where + np.array(corner) * (extent / 2 + 3)) for corner in CORNERS]
+        free = [
+            (corner, middle) for corner, middle in corners
+            if (middle >= extent / 2).all() and (middle + extent / 2 <= size).all()
+            and not any((np.abs(middle - other) < (extent + its) / 2).all() for other, its in taken)
+        ]  # fmt: skip
+        (dx, dy), middle = (free or corners)[0]
+        taken.append((middle, extent))
+        ax.annotate(
+            name, (x, y), xytext=(3 * dx, 3 * dy), textcoords="offset points", fontsize=FONT_SIZE,
+            ha="left" if dx > 0 else "right", va="bottom" if dy > 0 else "top",
+        )  # fmt: skip
 
 
 def _name(row: pd.Series) -> str:

@@ -14,6 +14,27 @@ def _toy():
     return gb.datasets.toy()
 
 
+def small_toy(n_regions, **kwargs):
+    """Toy data scanned for the planted motifs only, which is a sixtieth of the columns."""
+    from genebert._motifs import default_motifs
+    from genebert.datasets._toy import TFS
+
+    mdata = gb.datasets.toy(n_regions=n_regions, **kwargs)
+    gb.pp.scan_motifs(mdata, motifs=[motif for motif in default_motifs() if motif.tf in TFS])
+    return mdata
+
+
+@pytest.fixture(scope="session")
+def make_small_toy():
+    return small_toy
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A model of the planted motifs, after one epoch on a few regions."""
+    return gb.tl.pretrain(small_toy(120), preset="tiny", max_epochs=1, batch_size=32)
+
+
 @pytest.fixture
 def toy(_toy):
     """A copy of the toy data, free to be changed."""

@@ -8,7 +8,8 @@ import genebert as gb
 from genebert import _keys
 from genebert._dna import decode
 from genebert.cli import app
-from genebert.model import Task
+from genebert.model import GeneBERT, Task
+from genebert.nn import GeneBERTConfig
 
 
 def run(*arguments):
@@ -20,10 +21,13 @@ def test_sequences_with_labels(toy, tmp_path):
     column = toy[_keys.LABEL].var_names.get_loc("promoter")
     table = pd.DataFrame({"sequence": bases, "label": np.asarray(_keys.LABELS.get(toy))[:240, column].astype(int)})
     table.to_csv(tmp_path / "x.tsv", sep="\t", index=False)
+    GeneBERT(tfs=toy[_keys.TF].var_names, config=GeneBERTConfig.preset("tiny", n_tfs=toy[_keys.TF].n_vars)).save(
+        tmp_path / "tiny"
+    )
     out = tmp_path / "out"
     result = run(
-        "classify", tmp_path / "x.tsv", "--task", "promoter", "--method", "probe", "-o", out, "--predictions",
-        tmp_path / "p.h5mu",
+        "classify", tmp_path / "x.tsv", "--task", "promoter", "--method", "probe", "--model", tmp_path / "tiny", "-o", out,
+        "--predictions", tmp_path / "p.h5mu",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert set(pd.read_csv(out / "evaluation.tsv", sep="\t").columns) == set(_keys.EVALUATION_COLUMNS)

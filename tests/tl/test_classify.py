@@ -14,22 +14,21 @@ from genebert.tl._baselines import BASELINES
 FAST = {"max_epochs": 1, "baselines": ["kmer"]}
 
 
-@pytest.fixture(scope="module")
-def base():
-    mdata = gb.datasets.toy(n_regions=120)
-    return gb.tl.pretrain(mdata, preset="tiny", max_epochs=1, batch_size=32)
+@pytest.fixture
+def base(tiny_model):
+    return tiny_model
 
 
 @pytest.fixture(scope="module")
-def small():
-    return gb.datasets.toy(n_regions=240)
+def small(make_small_toy):
+    return make_small_toy(240)
 
 
 @pytest.fixture(scope="module")
-def fitted(base):
+def fitted(tiny_model, make_small_toy):
     """A task on toy promoters with all baselines, and its data."""
-    mdata = gb.datasets.toy(n_regions=600)
-    task = gb.tl.promoter(mdata, base, max_epochs=3)
+    mdata = make_small_toy(600)
+    task = gb.tl.promoter(mdata, tiny_model, max_epochs=3)
     return mdata, task
 
 

@@ -8,15 +8,9 @@ from genebert import _keys
 from genebert.tl._regress import _gini
 
 
-@pytest.fixture(scope="module")
-def base():
-    mdata = gb.datasets.toy(n_regions=120)
-    return gb.tl.pretrain(mdata, preset="tiny", max_epochs=1, batch_size=32)
-
-
-def test_accessibility_is_predicted_in_its_own_units(base):
-    mdata = gb.datasets.toy(n_regions=240)
-    task = gb.tl.regress(mdata, base, target="accessibility", max_epochs=2, baselines=["kmer", "motif_boosting"])
+def test_accessibility_is_predicted_in_its_own_units(tiny_model, make_small_toy):
+    mdata = make_small_toy(240)
+    task = gb.tl.regress(mdata, tiny_model, target="accessibility", max_epochs=2, baselines=["kmer", "motif_boosting"])
     assert task.kind == "regression"
     assert task.outputs == list(mdata["atac"].var_names)
     truth = np.asarray(mdata["atac"].X)
@@ -29,15 +23,21 @@ def test_accessibility_is_predicted_in_its_own_units(base):
     assert len(axis.get_yticks()) == 3
 
 
-def test_specificity_filters(base):
-    mdata = gb.datasets.toy(n_regions=240)
+def test_specificity_filters(tiny_model, make_small_toy):
+    mdata = make_small_toy(240)
     gb.tl.regress(
-        mdata, base, target="accessibility", cell_types=["Monocyte"], method="probe", baselines=["kmer"], specificity=-1
+        mdata,
+        tiny_model,
+        target="accessibility",
+        cell_types=["Monocyte"],
+        method="probe",
+        baselines=["kmer"],
+        specificity=-1,
     )
     table = gb.get.evaluation(mdata, key="regression", split="test")
     assert (table["n_regions"] <= 40).all()
     with pytest.raises(ValueError, match="`cell_types`"):
-        gb.tl.regress(mdata, base, target="accessibility", cell_types=["Neuron"])
+        gb.tl.regress(mdata, tiny_model, target="accessibility", cell_types=["Neuron"])
 
 
 def test_gini():

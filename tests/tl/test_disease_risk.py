@@ -61,9 +61,9 @@ def test_shuffled_phenotypes_are_chance(cohort, seed):
     rng = np.random.default_rng(seed)
     cohort.var["distance"] = 0.2 + cohort.var["risk"]
     cohort.obs["phenotype"] = rng.permutation(cohort.obs["phenotype"].to_numpy())
-    best = gb.tl.disease_risk(cohort, n_permutations=49, rng=seed).metrics.iloc[0]
-    assert best["low"] <= 0.5 <= best["high"] or best["value"] < 0.5
-    assert best["pvalue"] > 0.01
+    best = gb.tl.disease_risk(cohort, n_permutations=19, rng=seed).metrics.iloc[0]
+    assert best["low"] <= 0.5 <= best["high"]
+    assert best["pvalue"] > 0.05  # which is the least that 19 permutations can give
 
 
 def test_variants(made_up):

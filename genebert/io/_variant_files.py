@@ -88,7 +88,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     msg = f"Expected a VCF or a table; {path} is a BCF. Convert it: bcftools view {path.name} -O z -o variants.vcf.gz."
                     raise ValueError(msg)
                 text = line.rstrip("\r\n").lstrip("\ufeff")
-                if text.strip():
+                if text.strip(" "):  # a row of tabs is a row
                     yield number, text
     except (EOFError, zlib.error, OSError) as error:
         if isinstance(error, FileNotFoundError):

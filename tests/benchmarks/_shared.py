@@ -92,6 +92,11 @@ class Bars:
         self.lines.append((name, detail))
         print(f"{'ok    ' if ok else 'MISSED'} | {name} | {detail}", flush=True)
 
+    def note(self, name: str, detail: str) -> None:
+        """A figure without a bar."""
+        self.lines.append((name, detail))
+        print(f"       | {name} | {detail}", flush=True)
+
     def finish(self, report: Path | None = None, doc: str = "") -> None:
         """Write the figures into `report` under the first line of `doc`, and exit."""
         if report is not None:

@@ -71,9 +71,8 @@ class Report:
     def line(self, name: str, detail: str, *, ok: bool | None = None) -> None:
         if ok is not None:
             self.bars.bar(name, ok, detail)
-            return
-        self.bars.lines.append((name, detail))
-        print(f"       | {name} | {detail}", flush=True)
+        else:
+            self.bars.note(name, detail)
 
 
 def compare(report: Report, *, native: bool) -> None:

@@ -74,6 +74,7 @@ def _lines(rows):
         ("chr1\t99999999999999999999999\t.\tREF\tALT", _variants.MALFORMED),
         ("chr1\t10\t.\tREF", _variants.MALFORMED),
         ("chr1", _variants.MALFORMED),
+        ("\t\t\t\t", _variants.MALFORMED),
         (".\t10\t.\tREF\tALT", _variants.MALFORMED),
         ("chr1\t10\t.\t\tALT", _variants.MALFORMED),
     ],

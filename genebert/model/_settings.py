@@ -72,6 +72,9 @@ class TrainingSettings:
 
 def objective_weights(changes: Mapping[str, float] | None) -> dict[str, float]:
     """Weights of all objectives, the default ones with `changes`."""
+    if not isinstance(changes, (Mapping, type(None))):
+        msg = f'Expected `objectives` to give weights by name, as in {{"matching": 0}}; found {changes!r}.'
+        raise TypeError(msg)
     weights = {**OBJECTIVE_WEIGHTS, **(changes or {})}
     for name, weight in weights.items():
         check_literal(name, OBJECTIVES, name="objectives")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,17 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     Raises
     ------
     ValueError
-        When a newer genebert wrote it.
+        When it is damaged, or a newer genebert wrote it.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return None
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        first_line = str(error).partition("\n")[0]
+        msg = f"Expected a checkpoint; {path} cannot be read ({first_line}). Remove it to begin anew."
+        raise ValueError(msg) from error
     version = state.pop("format_version", None)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         msg = (

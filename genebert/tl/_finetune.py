@@ -23,6 +23,7 @@ from genebert.model._finetuning import (
 )
 from genebert.model._head import HeadOptions
 from genebert.model._scan import check_inputs
+from genebert.model._settings import check_device
 from genebert.tl._load import load
 
 __all__ = ["finetune"]
@@ -97,6 +98,7 @@ def finetune(
     """
     check_literal(mode, Mode, name="mode")
     check_key(key_added, reserved=mdata.mod)
+    check_device(device, name="device")
     max_epochs = EPOCHS[mode] if max_epochs is None else max_epochs
     check_range(max_epochs, name="max_epochs", low=1, integer=True)
     check_range(batch_size, name="batch_size", low=1, integer=True)

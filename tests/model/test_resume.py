@@ -219,6 +219,13 @@ def test_checkpoints_hold_no_code_and_say_their_version(train, tmp_path):
         read_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / CHECKPOINT).write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_checkpoint(tmp_path)
+
+
 @pytest.mark.parametrize("failing", ["os.fsync", "os.replace"])
 def test_a_failure_while_writing_leaves_the_earlier_checkpoint(tmp_path, monkeypatch, failing):
     write_checkpoint(tmp_path, {"number": 1})

@@ -72,6 +72,15 @@ def test_options_that_are_none_are_refused_before_data_are_read(toy, kwargs, mes
         gb.tl.pretrain(toy, preset="tiny", **kwargs)
 
 
+def test_a_gpu_that_is_not_there_is_refused_first(toy, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="found no GPU for 'cuda'"):
+        gb.tl.pretrain(toy, preset="tiny", accelerator="cuda")
+    with pytest.raises(ValueError, match="found no GPU for 'cuda:1'"):
+        gb.tl.embed(toy, device="cuda:1")
+    assert _keys.EMBEDDING.key not in toy.obsm
+
+
 def test_regions_that_learned_positions_do_not_reach_are_refused_before_training(toy, monkeypatch):
     """The toy regions of 200 bp have 197 4-mers; next-segment prediction reads two of them."""
     from genebert.nn import PRESETS

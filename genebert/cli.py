@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import genebert as gb
-from genebert import _keys
+from genebert import _keys, _mudata
 from genebert._cli_files import CELLS, check_output, check_sequences, ends_in, read
 
 if TYPE_CHECKING:
@@ -216,7 +216,8 @@ def pretrain(
         raise ValueError(msg)
     given = {"max_epochs": max_epochs, "batch_size": batch_size, "lr": lr}
     options = {name: value for name, value in given.items() if value is not None}
-    mdata = gb.io.open(data).copy() if data.suffix == ".zarr" else gb.io.read(data)  # a copy: the store stays as it is
+    with _mudata.quiet():  # a copy: the store stays as it is
+        mdata = gb.io.open(data).copy() if data.suffix == ".zarr" else gb.io.read(data)
     model = gb.tl.pretrain(
         mdata, preset=preset, precision=precision, accelerator=device, devices=devices, num_nodes=num_nodes,
         checkpoint_dir=output / "checkpoint", resume=resume, **options,

@@ -158,12 +158,20 @@ def test_pretrain_refuses_the_folder_of_a_model_first(run, tmp_path):
     assert "Expected no model in" in result.stderr
 
 
+def test_pretrain_says_how_to_go_on_as_options_are_given_here(run, toy_file, tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "checkpoint.pt").touch()
+    result = run("pretrain", toy_file, "--preset", "tiny", "-o", tmp_path)
+    assert result.exit_code == 1
+    assert "Pass --resume to go on" in result.stderr
+
+
 @pytest.mark.slow
 def test_pretrain_then_embed(run, toy_file, tmp_path, motif_file):
     scanned, model, out = tmp_path / "scanned.h5mu", tmp_path / "model", tmp_path / "out.h5mu"
     for command in (
         ("scan", toy_file, "--motifs", motif_file, "-o", scanned),
-        ("pretrain", scanned, "--preset", "tiny", "--max-epochs", 1, "--device", "cpu", "-o", model),
+        ("pretrain", scanned, "--preset", "tiny", "--max-epochs", 1, "--lr", 0.002, "--device", "cpu", "-o", model),
         ("embed", scanned, "--model", model, "--device", "cpu", "-o", out),
     ):
         result = run(*command)

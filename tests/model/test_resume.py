@@ -132,6 +132,19 @@ def test_other_settings_are_refused(train, tmp_path, options, message):
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
+def test_of_the_network_only_what_differs_is_told(train, tmp_path, small, monkeypatch):
+    from genebert.nn import PRESETS
+
+    train(tmp_path, stop=3)
+    monkeypatch.setitem(PRESETS, "tiny", {**PRESETS["tiny"], "contrast_dim": 16})
+    with pytest.raises(ValueError, match=r"found network contrast_dim=16 \(there 32\)\. Pass those"):
+        train(tmp_path, resume=True)
+    monkeypatch.undo()
+    fewer = gb.datasets.toy(n_regions=90)  # so fewer steps; but nothing that is passed has changed
+    with pytest.raises(ValueError, match="found other regions"):
+        train(tmp_path, resume=True, mdata=fewer)
+
+
 @pytest.mark.parametrize("slot", ["sequences", "scores", "calls"])
 def test_other_data_are_refused(train, tmp_path, small, slot):
     train(tmp_path, stop=3)
@@ -173,6 +186,29 @@ def test_a_run_that_is_cut_short_between_epochs_can_go_on(train, whole, tmp_path
     check_same_run(train(tmp_path, resume=True), whole)
 
 
+@pytest.mark.parametrize(
+    ("hook", "step", "place"),
+    [
+        ("on_train_batch_end", 3, {"epoch": 0, "done": 3}),
+        ("on_train_epoch_end", 6, {"epoch": 1, "done": 0}),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM")
+def test_a_run_that_is_asked_to_end_saves_and_can_go_on(train, whole, tmp_path, hook, step, place):
+    """As a scheduler asks before it kills. The status says that something is missing."""
+
+    def ask(trainer, plan, *_):
+        if plan.place.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    callback = Callback()
+    setattr(callback, hook, ask)
+    with pytest.raises(SystemExit, match="143"):
+        train(tmp_path, callbacks=[callback], checkpoint_minutes=60)
+    assert read_checkpoint(tmp_path)["place"] == {**place, "step": step}
+    check_same_run(train(tmp_path, resume=True), whole)
+
+
 def test_checkpoints_hold_no_code_and_say_their_version(train, tmp_path):
     train(tmp_path, stop=3)
     path = tmp_path / CHECKPOINT
@@ -180,6 +216,13 @@ def test_checkpoints_hold_no_code_and_say_their_version(train, tmp_path):
     assert state["place"] == {"epoch": 0, "done": 2, "step": 2}
     torch.save({**state, "format_version": 99}, path)
     with pytest.raises(ValueError, match="Upgrade genebert"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / CHECKPOINT).write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read"):
         read_checkpoint(tmp_path)
 
 

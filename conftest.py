@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 
@@ -13,6 +14,18 @@ import genebert as gb
 
 mpl.use("Agg")
 logging.getLogger("scvi.data").setLevel("WARNING")  # it talks on stdout, which doctests compare
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _files_in_place():
+    """zarr hands each of its thousands of small files to another thread, which takes half the time of a toy store."""
+
+    async def run(function, /, *args, **kwargs):
+        return function(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "to_thread", run)
+        yield
 
 
 @pytest.fixture(autouse=True)

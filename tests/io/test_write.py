@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -139,28 +139,46 @@ def test_the_old_folder_comes_back_when_the_swap_fails(tmp_path, monkeypatch):
 KILLED = """
     import os, signal, sys
     import genebert as gb
-    mdata, replace, count = gb.io.assemble(sequences=["ACGT"]), os.replace, 0
-    def killing(source, target):
-        global count
-        if sys.argv[1] in (str(source), str(target)):
-            count += 1
-            if count == int(sys.argv[2]):
-                os.kill(os.getpid(), signal.SIGKILL)
-        replace(source, target)
-    os.replace = killing
-    gb.io.write(mdata, sys.argv[1])
+
+    def write(path, moment):
+        replace, count = os.replace, 0
+        def killing(source, target):
+            nonlocal count
+            if path in (str(source), str(target)):
+                count += 1
+                if count == moment:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            replace(source, target)
+        os.replace = killing
+        gb.io.write(gb.io.assemble(sequences=["ACGT"]), path)
+
+    gb.io
+    for moment, path in enumerate(sys.argv[1:], start=1):  # each in a process of its own, which inherits the imports
+        if (child := os.fork()) == 0:
+            write(path, moment)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
 """
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Folders in which a process was killed before one of two moves."""
+    folders = [tmp_path_factory.mktemp(f"killed{moment}") for moment in (1, 2)]
+    for folder in folders:
+        gb.io.write(make(), folder / "a.zarr")
+    paths = [str(folder / "a.zarr") for folder in folders]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), *paths], check=True)
+    return folders
 
 
 @pytest.mark.parametrize("moment", [1, 2])
 @pytest.mark.parametrize("reader", [gb.io.read, gb.io.open])
-def test_a_kill_while_folders_are_swapped(tmp_path, moment, reader):
-    path = tmp_path / "a.zarr"
-    gb.io.write(make(), path)
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(path), str(moment)], check=False)
-    assert run.returncode == -signal.SIGKILL
-    assert reader(path).n_obs == 1  # it was decided
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
+def test_a_kill_while_folders_are_swapped(killed, tmp_path, moment, reader):
+    folder = shutil.copytree(killed[moment - 1], tmp_path / "killed")
+    assert reader(folder / "a.zarr").n_obs == 1  # it was decided
+    assert [entry.name for entry in folder.iterdir()] == ["a.zarr"]
 
 
 def test_the_old_folder_is_not_removed_where_it_cannot_come_back(tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ def test_the_object_is_as_it_was(tmp_path, suffix):
     assert gb.io.read(tmp_path / f"b{suffix}").uns[UNS][SCHEMA_KEY] == SCHEMA_VERSION
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(4)), st.integers(1, 4), st.sampled_from(SUFFIXES))
 def test_subsets_and_permutations_survive(tmp_path, order, size, suffix):
     part = make()[[NAMES[place] for place in order[:size]]].copy()

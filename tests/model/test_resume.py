@@ -230,13 +230,14 @@ def test_resumed_training_on_from_loaded_weights(train, small, tmp_path):
 
 SCRIPT = """
 import json, os, signal, sys
+from pathlib import Path
 import torch
 from lightning.pytorch import Callback
 import genebert as gb
 from genebert.model._checkpoint import read_checkpoint
 
 torch.set_num_threads(1)
-folder, options = sys.argv[1], json.loads(sys.argv[2])
+folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
 
 class Kill(Callback):
     def __init__(self, step):

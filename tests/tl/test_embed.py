@@ -69,9 +69,9 @@ def test_subsets_and_permutations_stay_aligned(embedded):
 
 
 def test_scanpy_takes_it_from_here(embedded):
-    """UMAP, which takes seconds to compile, is drawn in the test of `genebert demo`."""
+    """UMAP, which takes seconds to compile, is in the test of `genebert demo`: its neighbours and its drawing."""
     mdata = embedded.copy()
-    sc.pp.neighbors(mdata, use_rep=KEY)
+    sc.pp.neighbors(mdata, use_rep=KEY, method="gauss")
     sc.tl.leiden(mdata, flavor="igraph", n_iterations=2)
     assert mdata.obs["leiden"].nunique() > 1
     assert isinstance(mdata, mudata.MuData)

@@ -69,6 +69,25 @@ def assert_same(mdata: MuData, order=range(4)) -> None:
     assert list(entry["table"]["name"]) == ["x", "y"]
 
 
+@pytest.fixture(scope="module")
+def _written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    for suffix in SUFFIXES:
+        gb.io.write(make(), folder / f"a{suffix}")
+    return folder
+
+
+@pytest.fixture
+def old(_written, tmp_path):
+    """Put what `make` makes into the folder of the test: the path of a copy of what was written once."""
+
+    def put(suffix=".zarr"):
+        copy = shutil.copyfile if suffix == ".h5mu" else shutil.copytree
+        return copy(_written / f"a{suffix}", tmp_path / f"a{suffix}")
+
+    return put
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_round_trip(tmp_path, suffix):
     path = tmp_path / "below" / f"a{suffix}"
@@ -99,7 +118,7 @@ def test_the_object_is_as_it_was(tmp_path, suffix):
     assert gb.io.read(tmp_path / f"b{suffix}").uns[UNS][SCHEMA_KEY] == SCHEMA_VERSION
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(4)), st.integers(1, 4), st.sampled_from(SUFFIXES))
 def test_subsets_and_permutations_survive(tmp_path, order, size, suffix):
     part = make()[[NAMES[place] for place in order[:size]]].copy()
@@ -108,9 +127,8 @@ def test_subsets_and_permutations_survive(tmp_path, order, size, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_old_file_survives_a_failure(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    gb.io.write(make(), path)
+def test_the_old_file_survives_a_failure(tmp_path, old, suffix):
+    path = old(suffix)
     broken = make()
     broken.uns["cannot be written"] = object()
     with pytest.raises(Exception, match="object"):
@@ -119,9 +137,8 @@ def test_the_old_file_survives_a_failure(tmp_path, suffix):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_old_folder_comes_back_when_the_swap_fails(tmp_path, monkeypatch):
-    path = tmp_path / "a.zarr"
-    gb.io.write(make(), path)
+def test_the_old_folder_comes_back_when_the_swap_fails(old, monkeypatch):
+    path = old()
     replace = os.replace
 
     def fail(source, target):
@@ -163,12 +180,10 @@ KILLED = """
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+def killed(_written, tmp_path_factory):
     """Folders in which a process was killed before one of two moves."""
     folders = [tmp_path_factory.mktemp(f"killed{moment}") for moment in (1, 2)]
-    for folder in folders:
-        gb.io.write(make(), folder / "a.zarr")
-    paths = [str(folder / "a.zarr") for folder in folders]
+    paths = [str(shutil.copytree(_written / "a.zarr", folder / "a.zarr")) for folder in folders]
     subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), *paths], check=True)
     return folders
 
@@ -181,9 +196,8 @@ def test_a_kill_while_folders_are_swapped(killed, tmp_path, moment, reader):
     assert [entry.name for entry in folder.iterdir()] == ["a.zarr"]
 
 
-def test_the_old_folder_is_not_removed_where_it_cannot_come_back(tmp_path, monkeypatch):
-    path = tmp_path / "a.zarr"
-    gb.io.write(make(), path)
+def test_the_old_folder_is_not_removed_where_it_cannot_come_back(tmp_path, old, monkeypatch):
+    path = old()
     replace = os.replace
 
     def fail(source, target):

@@ -190,17 +190,20 @@ def test_embed_refuses_unknown_cell_type(run, toy_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_demo(tmp_path):
-    options = ["--output", str(tmp_path / "demo"), "--n-regions", "300", "--max-epochs", "1", "--device", "cpu"]
-    output = subprocess.check_output([sys.executable, "-m", "genebert", "demo", *options], text=True)
-    assert "on cpu" in output
-    assert "regions/s" in output
+def test_demo(run, tmp_path, log):
+    result = run("demo", "--output", tmp_path / "demo", "--n-regions", 200, "--max-epochs", 1, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "on cpu" in log.text
+    assert "regions/s" in log.text
     for name in ("demo.h5mu", "umap.png", "tf_matrix.png", "history.png"):
         assert (tmp_path / "demo" / name).stat().st_size > 5000
-        assert str(tmp_path / "demo" / name) in output
-    embedding = _keys.EMBEDDING.get(gb.io.read(tmp_path / "demo" / "demo.h5mu"))
+        assert str(tmp_path / "demo" / name) in result.output
+    mdata = gb.io.read(tmp_path / "demo" / "demo.h5mu")
+    embedding = _keys.EMBEDDING.get(mdata)
     assert np.isfinite(embedding).all()
     assert embedding.std(axis=0).max() > 0
+    assert mdata.obsm["X_umap"].shape == (200, 2)
+    assert mdata.obs["leiden"].nunique() > 1
 
 
 def test_scan_leaves_out_repeated_regions_and_unknown_chromosomes(run, tmp_path, genome_file, motif_file):

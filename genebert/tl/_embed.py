@@ -89,7 +89,7 @@ def embed(
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy()
+    >>> mdata = gb.datasets.toy(n_regions=120)
     >>> gb.tl.embed(mdata)
     >>> mdata.obsm["X_genebert"].shape[0] == mdata.n_obs
     True

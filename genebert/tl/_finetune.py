@@ -91,7 +91,7 @@ def finetune(
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy(n_regions=240)
+    >>> mdata = gb.datasets.toy(n_regions=120)
     >>> model = gb.tl.finetune(mdata, labels="promoter", mode="head")
     >>> model.head.out_features
     1

@@ -95,7 +95,7 @@ def pretrain(
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy()
+    >>> mdata = gb.datasets.toy(n_regions=120)
     >>> model = gb.tl.pretrain(mdata, preset="tiny", max_epochs=1)
     >>> gb.get.history(mdata)["objective"].nunique()
     4

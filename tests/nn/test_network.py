@@ -146,7 +146,7 @@ def metric(objective, scored):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_each_objective_can_be_learnt_by_heart(objective):
-    """Alone, on fixed masks and pairs of 24 regions: the loss goes to zero and the metric to 1."""
+    """Alone, on fixed masks and pairs of 24 regions: in 150 steps the loss goes to zero and the metric to 1."""
     network, batch = make(dim=64, n_layers=2), draw_batch()
     weights = {name: float(name == objective) for name in OBJECTIVES}
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.0)
@@ -158,6 +158,8 @@ def test_each_objective_can_be_learnt_by_heart(objective):
         scored[objective].loss.backward()
         optimizer.step()
         losses.append(scored[objective].loss.item())
+        if losses[-1] < 0.01 * losses[0] and metric(objective, scored[objective]) > 0.99:
+            break
     assert losses[-1] < 0.02 * losses[0]
     assert metric(objective, scored[objective]) > 0.99
 

@@ -9,9 +9,20 @@ from genebert.nn import OBJECTIVES
 
 
 @pytest.fixture(scope="module")
-def trained(_toy):
-    mdata = _toy.copy()
-    return mdata, gb.tl.pretrain(mdata, preset="tiny", max_epochs=2, batch_size=64, key_added="mine")
+def _small():
+    return gb.datasets.toy(n_regions=120)
+
+
+@pytest.fixture
+def toy(_small):
+    """Fewer regions than elsewhere: less to train on."""
+    return _small.copy()
+
+
+@pytest.fixture(scope="module")
+def trained(_small):
+    mdata = _small.copy()
+    return mdata, gb.tl.pretrain(mdata, preset="tiny", max_epochs=2, batch_size=32, key_added="mine")
 
 
 def test_it_returns_a_model_and_writes_a_record(trained):

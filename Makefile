@@ -26,7 +26,7 @@ demo: $(VENV)/.core ## Toy data to embedding, clusters and plots in demo_output/
 
 # One thread of torch per worker: two workers with two threads each fight over two cores and take many times as long.
 test: lint ## Check the style, run all tests and doctests, ask for 90 % coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-report=xml --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=xml --cov-fail-under=90
 
 lint: $(VENV)/.test ## Check style and format
 	$(BIN)/ruff check .

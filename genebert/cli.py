@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import genebert as gb
-from genebert import _keys
+from genebert import _keys, _mudata
 from genebert._cli_files import CELLS, check_output, check_sequences, ends_in, read
 from genebert._cli_tasks import register_tasks
 from genebert._cli_variants import register_variants
@@ -60,6 +60,9 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(message: str) -> None:
     message = re.sub(r'\b(duplicates|missing)="(\w+)"', r"--\1 \2", message)  # as an option is given here
+    message = message.replace("resume=True", "--resume").replace(
+        "another `checkpoint_dir` for another run", "another folder with --output"
+    )
     typer.echo(f"Error: {' '.join(message.split())}", err=True)
     raise typer.Exit(1)
 
@@ -191,6 +194,7 @@ def pretrain(
     batch_size: Annotated[
         int | None, typer.Option(min=2, help="Regions per step, on all devices together.", show_default="256")
     ] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="0.001")] = None,
     precision: Annotated[str, typer.Option(help="bf16, 32, or auto: bf16 on a GPU that has it.")] = "auto",
     device: Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many of them, on each node.")] = 1,
@@ -212,9 +216,10 @@ def pretrain(
     if (output / WEIGHTS).exists() and not resume:  # hours later it would be refused, and the model lost
         msg = f"Expected no model in {output}; found one. Choose another folder, or remove it."
         raise ValueError(msg)
-    given = {"max_epochs": max_epochs, "batch_size": batch_size}
+    given = {"max_epochs": max_epochs, "batch_size": batch_size, "lr": lr}
     options = {name: value for name, value in given.items() if value is not None}
-    mdata = gb.io.open(data).copy() if data.suffix == ".zarr" else gb.io.read(data)  # a copy: the store stays as it is
+    with _mudata.quiet():  # a copy: the store stays as it is
+        mdata = gb.io.open(data).copy() if data.suffix == ".zarr" else gb.io.read(data)
     model = gb.tl.pretrain(
         mdata, preset=preset, precision=precision, accelerator=device, devices=devices, num_nodes=num_nodes,
         checkpoint_dir=output / "checkpoint", resume=resume, **options,

@@ -168,12 +168,20 @@ def test_pretrain_refuses_the_folder_of_a_model_first(run, tmp_path):
     assert "Expected no model in" in result.stderr
 
 
+def test_pretrain_says_how_to_go_on_as_options_are_given_here(run, toy_file, tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "checkpoint.pt").touch()
+    result = run("pretrain", toy_file, "--preset", "tiny", "-o", tmp_path)
+    assert result.exit_code == 1
+    assert "Pass --resume to go on" in result.stderr
+
+
 @pytest.mark.slow
 def test_pretrain_then_embed(run, toy_file, tmp_path, motif_file):
     scanned, model, out = tmp_path / "scanned.h5mu", tmp_path / "model", tmp_path / "out.h5mu"
     for command in (
         ("scan", toy_file, "--motifs", motif_file, "-o", scanned),
-        ("pretrain", scanned, "--preset", "tiny", "--max-epochs", 1, "--device", "cpu", "-o", model),
+        ("pretrain", scanned, "--preset", "tiny", "--max-epochs", 1, "--lr", 0.002, "--device", "cpu", "-o", model),
         ("embed", scanned, "--model", model, "--device", "cpu", "-o", out),
     ):
         result = run(*command)
@@ -192,17 +200,20 @@ def test_embed_refuses_unknown_cell_type(run, toy_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_demo(tmp_path):
-    options = ["--output", str(tmp_path / "demo"), "--n-regions", "300", "--max-epochs", "1", "--device", "cpu"]
-    output = subprocess.check_output([sys.executable, "-m", "genebert", "demo", *options], text=True)
-    assert "on cpu" in output
-    assert "regions/s" in output
+def test_demo(run, tmp_path, log):
+    result = run("demo", "--output", tmp_path / "demo", "--n-regions", 200, "--max-epochs", 1, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "on cpu" in log.text
+    assert "regions/s" in log.text
     for name in ("demo.h5mu", "umap.png", "tf_matrix.png", "history.png"):
         assert (tmp_path / "demo" / name).stat().st_size > 5000
-        assert str(tmp_path / "demo" / name) in output
-    embedding = _keys.EMBEDDING.get(gb.io.read(tmp_path / "demo" / "demo.h5mu"))
+        assert str(tmp_path / "demo" / name) in result.output
+    mdata = gb.io.read(tmp_path / "demo" / "demo.h5mu")
+    embedding = _keys.EMBEDDING.get(mdata)
     assert np.isfinite(embedding).all()
     assert embedding.std(axis=0).max() > 0
+    assert mdata.obsm["X_umap"].shape == (200, 2)
+    assert mdata.obs["leiden"].nunique() > 1
 
 
 def test_scan_leaves_out_repeated_regions_and_unknown_chromosomes(run, tmp_path, genome_file, motif_file):

@@ -62,7 +62,8 @@ def match_tfs(found: list[str], expected: list[str]) -> np.ndarray:
     if n_shared < MIN_SHARED_TFS * len(expected):
         msg = (
             f"Expected at least half of the {len(expected)} TFs that the model was trained with; found {n_shared} "
-            f"(missing: {listed(missing)}). Scan with the model's motifs: gb.pp.scan_motifs(mdata)."
+            f"(missing: {listed(missing)}). Scan with the motifs that it was trained with: gb.pp.scan_motifs(mdata) for the "
+            "shipped weights, else gb.pp.scan_motifs(mdata, motifs)."
         )
         raise ValueError(msg)
     if missing:

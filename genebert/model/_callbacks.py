@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from genebert._data import Step
 from genebert._logging import info, warn
@@ -128,6 +129,16 @@ class Checkpoints(Callback):
         """Save where the run is stopped between two epochs: no further step begins at which it would be saved."""
         if plan.place.step < plan.n_steps and not plan.is_stopped and not _is_cut_short(trainer):
             self._save()
+
+    def on_exception(self, trainer: Any, plan: PretrainingPlan, exception: BaseException) -> None:
+        """Save where SIGTERM, by which schedulers ask before they kill, stops the run: after a step or after an epoch.
+
+        Not within validation, whose measurements would be lost; nor with several processes, which may hear of it at
+        different steps. Then the last checkpoint stands.
+        """
+        if isinstance(exception, SIGTERMException) and trainer.world_size == 1 and not trainer.validating:
+            self._save()
+            info(f"stopped by SIGTERM at step {plan.place.step:,} of {plan.n_steps:,}; saved")
 
 
 def _is_cut_short(trainer: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ __all__ = ["CHECKPOINT", "check_same", "read_checkpoint", "write_checkpoint"]
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT_VERSION = 1
+_OF_DATA = ("n_steps", "network n_tfs")
+"""What follows from the data, not only from what is passed."""
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
@@ -37,12 +40,17 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     Raises
     ------
     ValueError
-        When a newer genebert wrote it.
+        When it is damaged, or a newer genebert wrote it.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return None
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        first_line = str(error).partition("\n")[0]
+        msg = f"Expected a checkpoint; {path} cannot be read ({first_line}). Remove it to begin anew."
+        raise ValueError(msg) from error
     version = state.pop("format_version", None)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         msg = (
@@ -60,22 +68,31 @@ def check_same(state: Mapping[str, Any], *, settings: Mapping[str, Any], data: s
     ValueError
         When settings or data differ from those that it was written with.
     """
-    there = state["settings"]
-    names = [name for name in {**there, **settings} if there.get(name) != settings.get(name)]
+    there, here = _flat(state["settings"]), _flat(settings)
+    is_other_data = state["data"] != data
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    if is_other_data:
+        names = [name for name in names if name not in _OF_DATA]
     if names:
-        found = listed((f"{name}={settings.get(name)!r} (there {there.get(name)!r})" for name in names), most=8)
+        found = listed((f"{name}={here.get(name)!r} (there {there.get(name)!r})" for name in names), most=8)
         msg = (
             f"Expected the settings that the checkpoint in {folder} was written with; found {found}. Pass those, or name "
             "another `checkpoint_dir` for another run."
         )
         raise ValueError(msg)
-    if state["data"] != data:
+    if is_other_data:
         msg = (
             f"Expected the data that the checkpoint in {folder} was written with; found other regions, open calls, "
             "sequences or scores, or the same in memory instead of a store. Give the same data in the same way, or name "
             "another `checkpoint_dir` for another run."
         )
         raise ValueError(msg)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of the network one by one, so that only what differs is told."""
+    network = {f"network {name}": value for name, value in settings.get("network", {}).items()}
+    return {**{name: value for name, value in settings.items() if name != "network"}, **network}
 
 
 def _force(folder: Path) -> None:

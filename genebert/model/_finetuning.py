@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from genebert import _keys
 from genebert._data import RegionSource, turn
 from genebert._logging import info
-from genebert._validate import check_range, listed
+from genebert._validate import listed
 from genebert.model._head import HeadOptions, fit_head, masked_bce
 from genebert.model._lora import adapt, merge
 from genebert.model._split import RegionSplit, inner_part
@@ -87,7 +87,6 @@ def finetune_network(
     -------
     The head, and the rows of history, as `genebert.get.history` has them.
     """
-    check_range(rank, name="rank", low=1, integer=True)
     train, val = np.flatnonzero(split.train), np.flatnonzero(split.val)
     rows = np.sort(np.concatenate([train, val]))
     source = RegionSource(mdata, tfs=tfs, fill=network.tf_mean.cpu().numpy()).take(rows)

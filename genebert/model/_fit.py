@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from lightning.pytorch import Trainer as LightningTrainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from mudata import MuData
-from scvi.train import TrainRunner
+from scvi.train import Trainer, TrainRunner
 
 from genebert import _keys
 from genebert._data import Place
@@ -22,15 +28,19 @@ from genebert._validate import check_literal, check_range
 from genebert.model._callbacks import Checkpoints, Progress, quiet_training
 from genebert.model._checkpoint import CHECKPOINT, check_same, read_checkpoint, write_checkpoint
 from genebert.model._plan import PretrainingPlan
-from genebert.model._settings import TrainingSettings
+from genebert.model._settings import TrainingSettings, check_device
 from genebert.model._state import capture, restore, run_settings
 from genebert.model._training import Prepared, PretrainingData, prepare
 
 __all__ = ["check_run", "fit"]
 
 _LOGGERS = {"csv": CSVLogger, "tensorboard": TensorBoardLogger}
-_OURS = {"accumulate_grad_batches": "accumulate", "early_stopping": "patience", "early_stopping_patience": "patience"}
-"""Options of the Trainer that options of `train` stand for."""
+_OURS = {
+    "accumulate_grad_batches": "accumulate", "early_stopping": "patience", "early_stopping_patience": "patience",
+    "device": "accelerator", "use_gpu": "accelerator", "epochs": "max_epochs", "n_epochs": "max_epochs",
+    "learning_rate": "lr",
+}  # fmt: skip
+"""Options of the Trainer, and names elsewhere, that options of `train` stand for."""
 _COUNTED = {"val_check_interval", "limit_train_batches", "overfit_batches", "fast_dev_run"}
 """Options of the Trainer that count the steps of an epoch from where a process began."""
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
@@ -41,9 +51,11 @@ def check_run(
 ) -> None:
     """Check what is no setting of a run before anything is changed."""
     check_range(checkpoint_minutes, name="checkpoint_minutes", low=0)
+    check_device(trainer_kwargs.get("accelerator"), name="accelerator")
     for theirs in trainer_kwargs:
         if theirs in _OURS:
             raise TypeError(f"Expected `{_OURS[theirs]}`; found `{theirs}`. Write {_OURS[theirs]}=... instead.")
+    _check_names(trainer_kwargs)
     if isinstance(logger := trainer_kwargs.get("logger"), str):
         check_literal(logger, tuple(_LOGGERS), name="logger")
     if isinstance(strategy := trainer_kwargs.get("strategy", "auto"), str):
@@ -63,6 +75,16 @@ def check_run(
             f"Expected no checkpoint in {checkpoint_dir}; found one. Pass resume=True to go on, or name another folder."
         )
         raise FileExistsError(msg)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Raise where an option is none of `train` and none of the Trainer, which would say so only after all data are read."""
+    theirs = (name for kind in (TrainRunner, Trainer, LightningTrainer) for name in signature(kind).parameters)
+    known = {"checkpoint_minutes", *(field.name for field in fields(TrainingSettings)), *theirs}
+    for name in options.keys() - (known - {"trainer_kwargs", "kwargs"}):
+        alike = get_close_matches(name, known, n=1)
+        remedy = f"Did you mean {alike[0]}=...?" if alike else "genebert.model.GeneBERT.train lists the first."
+        raise TypeError(f"Expected options of `train` or of Lightning's Trainer; found `{name}`. {remedy}")
 
 
 def fit(
@@ -142,7 +164,10 @@ def _run(
         epochs, steps = runner.trainer.fit_loop.epoch_progress, runner.trainer.fit_loop.epoch_loop.manual_optimization
         epochs.current.processed = epochs.current.completed = plan.place.epoch
         steps.optim_step_progress.total.completed = plan.place.step
-        runner()
+        try:
+            runner()
+        except SIGTERMException:
+            raise SystemExit(128 + signal.SIGTERM) from None  # Lightning's would end the process as if all were well
     if plan.place.step < plan.n_steps and not plan.is_stopped:
         return  # cut short, as by `max_time`: the last checkpoint is there to go on from
     plan.finish()

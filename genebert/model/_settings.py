@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from mudata import MuData
 
 from genebert import _keys
@@ -14,7 +15,7 @@ from genebert._data import TFWeight
 from genebert._validate import check_cell_type, check_literal, check_range, listed
 from genebert.nn import OBJECTIVES
 
-__all__ = ["Precision", "TrainingSettings", "objective_weights", "resolve_cell_types"]
+__all__ = ["Precision", "TrainingSettings", "check_device", "objective_weights", "resolve_cell_types"]
 
 OBJECTIVE_WEIGHTS = {"masked_genome": 1.0, "next_segment": 0.5, "matching": 0.5, "masked_region": 1.0}
 Precision = Literal["auto", "32", "bf16", "64"]
@@ -70,8 +71,18 @@ class TrainingSettings:
         return asdict(self)
 
 
+def check_device(device: Any, *, name: str) -> None:
+    """Raise where a GPU of CUDA is asked for that torch does not see."""
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        msg = f'Expected `{name}` to be there; found no GPU for {str(device)!r}. Take "cpu", or a build of torch with CUDA.'
+        raise ValueError(msg)
+
+
 def objective_weights(changes: Mapping[str, float] | None) -> dict[str, float]:
     """Weights of all objectives, the default ones with `changes`."""
+    if not isinstance(changes, (Mapping, type(None))):
+        msg = f'Expected `objectives` to give weights by name, as in {{"matching": 0}}; found {changes!r}.'
+        raise TypeError(msg)
     weights = {**OBJECTIVE_WEIGHTS, **(changes or {})}
     for name, weight in weights.items():
         check_literal(name, OBJECTIVES, name="objectives")

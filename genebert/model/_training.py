@@ -30,7 +30,7 @@ from genebert.model._priors import SAMPLE, set_priors
 from genebert.model._scan import scan_params
 from genebert.model._settings import TrainingSettings
 from genebert.model._split import split_regions
-from genebert.nn import GeneBERTNetwork
+from genebert.nn import GeneBERTConfig, GeneBERTNetwork
 
 __all__ = ["BLOCK", "Prepared", "PretrainingData", "prepare", "window_dataset"]
 
@@ -89,6 +89,11 @@ def prepare(
     }  # fmt: skip
     train = window_dataset(mdata, source, regions=split.train, **shared)
     val = window_dataset(mdata, source, regions=split.val, **shared)
+    # To read all lengths from a store takes a pass over it; regions with coordinates are all as long.
+    lengths = source.lengths() if source.in_memory or not _keys.CHROM.has(mdata) else None
+    length = int(_keys.DNA_CODE.get(mdata).shape[1])
+    for dataset in (train, val):
+        _check_length(network.config, dataset.windows.rows, settings, lengths=lengths, length=length)
     sample = source.take(source.sample(split.train, SAMPLE, seed=settings.seed))
     frequencies = set_priors(network, sample, is_new=is_new)
     seen = frequencies[frequencies > 0]
@@ -98,14 +103,13 @@ def prepare(
         "chromosomes": sorted(map(str, pd.unique(np.asarray(chroms, dtype=object)))),
         "n_regions": int(split.train.sum()),
         "tf_weight": settings.tf_weight,
-        "seq_length": int(_keys.DNA_CODE.get(mdata).shape[1]),
+        "seq_length": length,
         "scan": scan_params(mdata),
     }
     options = {
         "regions_per_batch": settings.batch_size,
         "block": None if source.in_memory else BLOCK,
-        # To read all lengths from a store takes a pass over it; regions with coordinates are all as long.
-        "lengths": source.lengths() if source.in_memory or not _keys.CHROM.has(mdata) else None,
+        "lengths": lengths,
     }
     return Prepared(
         (train, Schedule(train.windows, seed=settings.seed, **options)),
@@ -114,6 +118,27 @@ def prepare(
         record,
         _digest(mdata, sample, train, val, in_memory=source.in_memory),
     )
+
+
+def _check_length(
+    config: GeneBERTConfig, rows: np.ndarray, settings: TrainingSettings, *, lengths: np.ndarray | None, length: int
+) -> None:
+    """Raise where learned positions do not reach to the end of what is read at once; all are of `length` without `lengths`."""
+    if config.positions != "learned":
+        return
+    is_paired = settings.objectives["next_segment"] > 0 and (rows[:, 1:] >= 0).any()
+    longest = length if lengths is None else lengths[rows[rows >= 0]].max()
+    n_tokens = (config.max_tokens - 3) // 2 if is_paired else config.max_tokens - 2
+    most = n_tokens * config.stride + config.k - 1
+    if longest > most:
+        pairs = "next-segment prediction reads two at once and " if is_paired else ""
+        remedy = ', switch it off (objectives={"next_segment": 0})' if is_paired else ""
+        msg = (
+            f"Expected regions of at most {most} bp, since {pairs}the network has positions for {config.max_tokens} "
+            f"tokens; found {longest}. Shorten them with gb.pp.add_sequence(mdata, genome, seq_length={most}){remedy}, or "
+            'take a preset with rotary positions, such as "base".'
+        )
+        raise ValueError(msg)
 
 
 def window_dataset(

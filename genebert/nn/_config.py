@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from genebert._validate import check_literal, check_range
+
 __all__ = ["PRESETS", "GeneBERTConfig"]
+
+Stem = Literal["kmer", "conv"]
+Positions = Literal["learned", "rotary"]
+Norm = Literal["pre", "post"]
+_COUNTS = (
+    "n_tfs", "stride", "n_filters", "filter_width", "dim", "n_layers", "n_heads", "tf_patch", "region_dim", "window_size",
+    "region_out", "contrast_dim",
+)  # fmt: skip
+_COUNTS_EACH = ("region_depths", "region_heads", "region_window")
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,7 @@ class GeneBERTConfig:
     """Length of a k-mer in bases."""
     stride: int = 1
     """Step between k-mers in bases."""
-    stem: Literal["kmer", "conv"] = "kmer"
+    stem: Stem = "kmer"
     """How bases become token vectors: an embedding of k-mers, or motif-length filters pooled over each k-mer."""
     n_filters: int = 256
     """Filters of the convolutional stem."""
@@ -30,8 +41,8 @@ class GeneBERTConfig:
     """Width of token states and of the sequence half of the embedding."""
     n_layers: int = 12
     n_heads: int = 12
-    positions: Literal["learned", "rotary"] = "rotary"
-    norm: Literal["pre", "post"] = "pre"
+    positions: Positions = "rotary"
+    norm: Norm = "pre"
     max_tokens: int = 512
     """Longest input in tokens, where positions are learned."""
     dropout: float = 0.1
@@ -56,16 +67,18 @@ class GeneBERTConfig:
     """Width of the space in which sequences and regions are matched."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "region_depths", tuple(self.region_depths))
-        object.__setattr__(self, "region_heads", tuple(self.region_heads))
-        object.__setattr__(self, "region_window", tuple(self.region_window))
-        if not 3 <= self.k <= 8:
-            msg = f"Expected `k` in [3, 8]; found {self.k}."
+        for name, choices in {"stem": Stem, "positions": Positions, "norm": Norm}.items():
+            check_literal(getattr(self, name), choices, name=name)
+        check_range(self.k, name="k", low=3, high=8, integer=True)
+        check_range(self.max_tokens, name="max_tokens", low=3, integer=True)
+        check_range(self.dropout, name="dropout", low=0, high=1)
+        for name in _COUNTS:
+            check_range(getattr(self, name), name=name, low=1, integer=True)
+        for name in _COUNTS_EACH:
+            object.__setattr__(self, name, _counts(getattr(self, name), name=name))
+        if len(self.region_window) != 2:
+            msg = f"Expected `region_window` in TF patches and in regions; found {self.region_window}."
             raise ValueError(msg)
-        for name in ("n_tfs", "stride", "tf_patch", "window_size"):
-            if getattr(self, name) < 1:
-                msg = f"Expected `{name}` to be 1 or more; found {getattr(self, name)}."
-                raise ValueError(msg)
         if self.filter_width % 2 == 0:
             msg = f"Expected `filter_width` to be odd; found {self.filter_width}."
             raise ValueError(msg)
@@ -120,6 +133,15 @@ class GeneBERTConfig:
             msg = f"Expected `preset` to be one of {', '.join(PRESETS)}; found {name!r}."
             raise ValueError(msg)
         return cls(**{"n_tfs": n_tfs, **PRESETS[name], **changes})
+
+
+def _counts(values: Any, *, name: str) -> tuple[int, ...]:
+    """As a tuple; raise unless all are integers, 1 or more."""
+    if not isinstance(values, (list, tuple)) or not values:
+        raise ValueError(f"Expected `{name}` to be a tuple of integers; found {values!r}.")
+    for value in values:
+        check_range(value, name=name, low=1, integer=True)
+    return tuple(values)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -15,9 +15,8 @@ __all__ = ["Pooling", "cut", "pool", "read_sequences"]
 
 Pooling = Literal["mean", "cls", "max"]
 
-_CPU_TOKENS = (
-    1_024  # that go through all blocks at once: their states stay in the cache, and in memory that the process keeps
-)
+_CPU_TOKENS = 1_024
+"""Tokens that go through all blocks at once: their states stay in the cache, and in memory that the process keeps."""
 
 
 class Pieces(NamedTuple):

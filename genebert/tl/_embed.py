@@ -12,6 +12,7 @@ from genebert import _keys, _mudata, _store
 from genebert._data import TFWeight
 from genebert._validate import check_key
 from genebert.model import GeneBERT
+from genebert.model._settings import check_device
 from genebert.tl._load import load
 
 __all__ = ["embed"]
@@ -88,13 +89,14 @@ def embed(
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy()
+    >>> mdata = gb.datasets.toy(n_regions=120)
     >>> gb.tl.embed(mdata)
     >>> mdata.obsm["X_genebert"].shape[0] == mdata.n_obs
     True
     """
     _keys.DNA_CODE.has(mdata)  # raises where it is no MuData
     check_key(key_added, reserved=mdata.mod)
+    check_device(device, name="device")
     if not isinstance(model, GeneBERT):
         model = load("mini" if model is None else model, device=device)
     params = {

@@ -58,7 +58,7 @@ def embed_cells(
     Examples
     --------
     >>> import anndata as ad
-    >>> mdata = gb.datasets.toy()
+    >>> mdata = gb.datasets.toy(n_regions=120)
     >>> gb.tl.embed(mdata)
     >>> cells = ad.AnnData(mdata["atac"].layers["counts"].T.tocsr(), var=mdata["seq"].obs[[]])
     >>> gb.tl.embed_cells(cells, mdata)

@@ -23,6 +23,7 @@ from genebert.model._finetuning import (
 )
 from genebert.model._head import HeadOptions
 from genebert.model._scan import check_inputs
+from genebert.model._settings import check_device
 from genebert.tl._load import load
 
 __all__ = ["finetune"]
@@ -90,25 +91,28 @@ def finetune(
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy(n_regions=240)
+    >>> mdata = gb.datasets.toy(n_regions=120)
     >>> model = gb.tl.finetune(mdata, labels="promoter", mode="head")
     >>> model.head.out_features
     1
     """
     check_literal(mode, Mode, name="mode")
     check_key(key_added, reserved=mdata.mod)
+    check_device(device, name="device")
     max_epochs = EPOCHS[mode] if max_epochs is None else max_epochs
     check_range(max_epochs, name="max_epochs", low=1, integer=True)
     check_range(batch_size, name="batch_size", low=1, integer=True)
     check_range(patience, name="patience", low=1, integer=True)
+    check_range(rank, name="rank", low=1, integer=True)
+    lr = RATES[mode] if lr is None else lr
+    check_range(lr, name="lr", low=0)
     names, values = label_matrix(mdata, labels)
     split = labelled_split(mdata, values, seed=seed)
     if not isinstance(model, GeneBERT):
         model = load("mini" if model is None else model, device=device)
     check_inputs(mdata, model.training_record)
     tuned = _copied(model, device=device)
-    rate = RATES[mode] if lr is None else lr
-    options = HeadOptions(lr=rate, max_epochs=max_epochs, patience=patience, batch_size=batch_size, seed=seed)
+    options = HeadOptions(lr=lr, max_epochs=max_epochs, patience=patience, batch_size=batch_size, seed=seed)
     with own_randomness(tuned.device, seed=seed):
         tuned.head, history = finetune_network(
             tuned.module, mdata, values, tfs=tuned.tfs, split=split, mode=mode, rank=rank, options=options
@@ -116,7 +120,7 @@ def finetune(
     tuned.head_labels = names
     tuned.pretraining_history = pd.DataFrame(history, columns=list(_keys.HISTORY_COLUMNS))
     params = {
-        "labels": names, "mode": mode, "max_epochs": max_epochs, "batch_size": batch_size, "lr": rate, "rank": rank,
+        "labels": names, "mode": mode, "max_epochs": max_epochs, "batch_size": batch_size, "lr": lr, "rank": rank,
         "patience": patience, "seed": seed, "base": model.digest,
     }  # fmt: skip
     if _keys.CHROM.has(mdata):

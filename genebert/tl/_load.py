@@ -11,6 +11,7 @@ from genebert._logging import info
 from genebert._motifs import WEIGHTS
 from genebert.model import GeneBERT
 from genebert.model._bert import load_bert, read_bert
+from genebert.model._settings import check_device
 from genebert.nn import PRESETS, GeneBERTConfig
 
 __all__ = ["load"]
@@ -53,6 +54,7 @@ def load(
     --------
     >>> model = gb.tl.load("mini")
     """
+    check_device(device, name="device")
     if sequence_encoder is not None:
         return _load_bert(name_or_path, sequence_encoder, tfs=tfs, device=device)
     if tfs is not None or isinstance(name_or_path, GeneBERTConfig):

@@ -56,7 +56,8 @@ def pretrain(
     max_epochs, batch_size, lr
         Passes over all windows; regions per step, on all devices together; highest learning rate.
     objectives
-        Weights of ``masked_genome``, ``next_segment``, ``matching`` and ``masked_region``; 0 switches off.
+        Weights of ``masked_genome`` (default 1), ``next_segment`` (0.5), ``matching`` (0.5) and ``masked_region`` (1), as in
+        ``{"matching": 0}``; what is not named keeps its default, 0 switches off.
     checkpoint_dir
         Folder into which the run is saved every few minutes; None: it is not.
     resume
@@ -83,7 +84,10 @@ def pretrain(
     FileExistsError
         When there is a checkpoint and `resume` is not set.
     ValueError
-        When the checkpoint comes from other settings or other data.
+        When the checkpoint comes from other settings or other data. When regions are longer than a network with learned
+        positions (``"paper"``) can read.
+    TypeError
+        When an option is neither one of ``train`` nor of the Trainer.
 
     Notes
     -----
@@ -91,7 +95,7 @@ def pretrain(
 
     Examples
     --------
-    >>> mdata = gb.datasets.toy()
+    >>> mdata = gb.datasets.toy(n_regions=120)
     >>> model = gb.tl.pretrain(mdata, preset="tiny", max_epochs=1)
     >>> gb.get.history(mdata)["objective"].nunique()
     4

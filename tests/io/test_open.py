@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,26 +19,49 @@ from scipy import sparse
 
 import genebert as gb
 from genebert import _keys, _store, _transaction
+from genebert._dna import decode
 from genebert._transaction import MOVES, Transaction
 
-GENOME_LENGTH = 230_000
+GENOME_LENGTH = 60_000
+N_REGIONS = 120
 SPLIT = {"val": ["chr6"], "test": ["chr1"]}  # not the one that toy comes with
 
 
+@pytest.fixture(scope="module")
+def _small():
+    return gb.datasets.toy(n_regions=N_REGIONS)
+
+
 @pytest.fixture
-def genome(tmp_path):
+def toy(_small):
+    return _small.copy()
+
+
+@pytest.fixture(scope="module")
+def _genome():
     rng = np.random.default_rng(0)
+    records = (decode(rng.integers(0, 4, GENOME_LENGTH, dtype=np.uint8)) for _ in range(6))
+    return "".join(f">chr{number}\n{bases}\n" for number, bases in enumerate(records, start=1))
+
+
+@pytest.fixture
+def genome(_genome, tmp_path):
     path = tmp_path / "genome.fa"
-    records = ("".join(rng.choice(list("ACGT"), GENOME_LENGTH)) for _ in range(6))
-    path.write_text("".join(f">chr{number}\n{bases}\n" for number, bases in enumerate(records, start=1)))
+    path.write_text(_genome)
+    return path
+
+
+@pytest.fixture(scope="module")
+def _store_of_toy(_small, tmp_path_factory):
+    """Written once; each test works on a copy of the folder."""
+    path = tmp_path_factory.mktemp("store") / "toy.zarr"
+    gb.io.write(_small, path)
     return path
 
 
 @pytest.fixture
-def path(toy, tmp_path):
-    path = tmp_path / "toy.zarr"
-    gb.io.write(toy, path)
-    return path
+def path(_store_of_toy, tmp_path):
+    return shutil.copytree(_store_of_toy, tmp_path / "toy.zarr")
 
 
 def numbers(value):
@@ -108,7 +130,7 @@ def test_verbs_write_into_the_store_what_they_write_in_memory(verb, path, toy, g
 
 
 def _store_chunks(n):
-    return (slice(start, min(start + 250, n)) for start in range(0, n, 250))
+    return (slice(start, min(start + 50, n)) for start in range(0, n, 50))
 
 
 def test_embedding_in_rows_that_are_not_in_order(toy, tmp_path):
@@ -127,7 +149,7 @@ def test_a_failed_verb_changes_nothing(path, genome):
     with pytest.raises(ValueError, match="seq_length"):
         gb.pp.add_sequence(mdata, genome, seq_length=0)
     genome.write_text("".join(f">chr{number}\n{'N' * GENOME_LENGTH}\n" for number in range(1, 7)))
-    with pytest.raises(ValueError, match="all 600 are N"):
+    with pytest.raises(ValueError, match=f"all {N_REGIONS} are N"):
         gb.pp.add_sequence(mdata, genome, seq_length=50)
     np.testing.assert_array_equal(numbers(_keys.DNA_CODE.get(gb.io.open(path))), before)
     gb.pp.split_regions(mdata, **SPLIT)  # nothing of the failed verb comes along
@@ -138,7 +160,7 @@ def test_a_failed_verb_changes_nothing(path, genome):
 def test_regions_cannot_be_dropped_from_a_store(path, genome):
     genome.write_text(f">chr1\n{'ACGT' * (GENOME_LENGTH // 4)}\n")
     mdata = gb.io.open(path)
-    with pytest.raises(ValueError, match=r"500 would be.*gb\.io\.write"):
+    with pytest.raises(ValueError, match=r"100 would be.*gb\.io\.write"):
         gb.pp.add_sequence(mdata, genome, missing="drop")
     assert_same(gb.io.open(path), gb.io.read(path))
 
@@ -147,7 +169,7 @@ def test_copies_and_subsets_stay_in_memory(path):
     before = set(path.parent.iterdir())
     mdata = gb.io.open(path)
     copied = gb.pp.split_regions(mdata, **SPLIT, copy=True)
-    part = mdata[:250].copy()
+    part = mdata[:50].copy()
     gb.pp.split_regions(part, val=0, test=["chr1"])
     assert _store.store_of(copied) is None
     assert _store.store_of(part) is None
@@ -236,25 +258,53 @@ KILLED = """
     import os, signal, sys
     import genebert as gb
     from genebert import _transaction
-    replace, count = os.replace, 0
-    def killing(source, target):
-        global count
-        if "old" not in str(target) and str(target).startswith(sys.argv[1]):
-            count += 1
-            if count == int(sys.argv[2]):
-                os.kill(os.getpid(), signal.SIGKILL)
-        replace(source, target)
-    mdata = gb.io.open(sys.argv[1])
-    _transaction.os.replace = killing
-    gb.pp.split_regions(mdata, val=["chr6"], test=["chr1"])
-    gb.pp.binarize(mdata, threshold=2.0)
+
+    def kill():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def change(path, moment):
+        replace, count = os.replace, 0
+        def killing(source, target):
+            nonlocal count
+            if "old" not in str(target) and str(target).startswith(path):
+                count += 1
+                if count == moment:
+                    kill()
+            replace(source, target)
+        mdata = gb.io.open(path)
+        _transaction.os.replace = killing
+        if moment == 0:
+            _transaction.Transaction._decide = lambda self: kill()
+        gb.pp.split_regions(mdata, val=["chr6"], test=["chr1"])
+        gb.pp.binarize(mdata, threshold=2.0)
+
+    gb.io, gb.pp
+    for moment, path in enumerate(sys.argv[1:]):  # each in a process of its own, which inherits what was imported
+        if (child := os.fork()) == 0:
+            change(path, moment)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
 """
 
 
+@pytest.fixture(scope="module")
+def _killed(_store_of_toy, tmp_path_factory):
+    """Folders with a store in which a process was killed before a change was decided, and before the moves 1 to 3 of it."""
+    folders = [tmp_path_factory.mktemp(f"killed{moment}") for moment in range(4)]
+    paths = [shutil.copytree(_store_of_toy, folder / "toy.zarr") for folder in folders]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), *map(str, paths)], check=True)
+    return folders
+
+
+@pytest.fixture
+def killed(_killed, tmp_path):
+    return lambda moment: shutil.copytree(_killed[moment], tmp_path / "killed") / "toy.zarr"
+
+
 @pytest.mark.parametrize("moment", [1, 2, 3])
-def test_a_kill_between_two_moves_is_finished_by_the_next_opening(moment, path, toy):
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(path), str(moment)], check=False)
-    assert run.returncode == -signal.SIGKILL
+def test_a_kill_between_two_moves_is_finished_by_the_next_opening(moment, killed, toy):
+    path = killed(moment)
     mdata = gb.io.open(path)
     assert is_split(mdata)
     assert mdata.uns[_keys.UNS]["split_regions"][_keys.REGION_SPLIT.key]["params"]["test"] == ["chr1"]
@@ -262,15 +312,8 @@ def test_a_kill_between_two_moves_is_finished_by_the_next_opening(moment, path, 
     assert [entry.name for entry in path.parent.iterdir()] == ["toy.zarr"]
 
 
-def test_what_was_not_decided_is_discarded(path, toy):
-    script = """
-        import os, signal, sys
-        import genebert as gb
-        from genebert import _transaction
-        _transaction.Transaction._decide = lambda self: os.kill(os.getpid(), signal.SIGKILL)
-        gb.pp.split_regions(gb.io.open(sys.argv[1]), val=["chr6"], test=["chr1"])
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(path)], check=False)
+def test_what_was_not_decided_is_discarded(killed, toy):
+    path = killed(0)
     assert len(list(path.parent.iterdir())) == 2
     assert_same(gb.io.open(path), toy)
     assert len(list(path.parent.iterdir())) == 1

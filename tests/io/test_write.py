@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -69,6 +69,25 @@ def assert_same(mdata: MuData, order=range(4)) -> None:
     assert list(entry["table"]["name"]) == ["x", "y"]
 
 
+@pytest.fixture(scope="module")
+def _written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    for suffix in SUFFIXES:
+        gb.io.write(make(), folder / f"a{suffix}")
+    return folder
+
+
+@pytest.fixture
+def old(_written, tmp_path):
+    """Put what `make` makes into the folder of the test: the path of a copy of what was written once."""
+
+    def put(suffix=".zarr"):
+        copy = shutil.copyfile if suffix == ".h5mu" else shutil.copytree
+        return copy(_written / f"a{suffix}", tmp_path / f"a{suffix}")
+
+    return put
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_round_trip(tmp_path, suffix):
     path = tmp_path / "below" / f"a{suffix}"
@@ -99,7 +118,7 @@ def test_the_object_is_as_it_was(tmp_path, suffix):
     assert gb.io.read(tmp_path / f"b{suffix}").uns[UNS][SCHEMA_KEY] == SCHEMA_VERSION
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(4)), st.integers(1, 4), st.sampled_from(SUFFIXES))
 def test_subsets_and_permutations_survive(tmp_path, order, size, suffix):
     part = make()[[NAMES[place] for place in order[:size]]].copy()
@@ -108,9 +127,8 @@ def test_subsets_and_permutations_survive(tmp_path, order, size, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_old_file_survives_a_failure(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    gb.io.write(make(), path)
+def test_the_old_file_survives_a_failure(tmp_path, old, suffix):
+    path = old(suffix)
     broken = make()
     broken.uns["cannot be written"] = object()
     with pytest.raises(Exception, match="object"):
@@ -119,9 +137,8 @@ def test_the_old_file_survives_a_failure(tmp_path, suffix):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_old_folder_comes_back_when_the_swap_fails(tmp_path, monkeypatch):
-    path = tmp_path / "a.zarr"
-    gb.io.write(make(), path)
+def test_the_old_folder_comes_back_when_the_swap_fails(old, monkeypatch):
+    path = old()
     replace = os.replace
 
     def fail(source, target):
@@ -139,33 +156,48 @@ def test_the_old_folder_comes_back_when_the_swap_fails(tmp_path, monkeypatch):
 KILLED = """
     import os, signal, sys
     import genebert as gb
-    mdata, replace, count = gb.io.assemble(sequences=["ACGT"]), os.replace, 0
-    def killing(source, target):
-        global count
-        if sys.argv[1] in (str(source), str(target)):
-            count += 1
-            if count == int(sys.argv[2]):
-                os.kill(os.getpid(), signal.SIGKILL)
-        replace(source, target)
-    os.replace = killing
-    gb.io.write(mdata, sys.argv[1])
+
+    def write(path, moment):
+        replace, count = os.replace, 0
+        def killing(source, target):
+            nonlocal count
+            if path in (str(source), str(target)):
+                count += 1
+                if count == moment:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            replace(source, target)
+        os.replace = killing
+        gb.io.write(gb.io.assemble(sequences=["ACGT"]), path)
+
+    gb.io
+    for moment, path in enumerate(sys.argv[1:], start=1):  # each in a process of its own, which inherits the imports
+        if (child := os.fork()) == 0:
+            write(path, moment)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
 """
+
+
+@pytest.fixture(scope="module")
+def killed(_written, tmp_path_factory):
+    """Folders in which a process was killed before one of two moves."""
+    folders = [tmp_path_factory.mktemp(f"killed{moment}") for moment in (1, 2)]
+    paths = [str(shutil.copytree(_written / "a.zarr", folder / "a.zarr")) for folder in folders]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), *paths], check=True)
+    return folders
 
 
 @pytest.mark.parametrize("moment", [1, 2])
 @pytest.mark.parametrize("reader", [gb.io.read, gb.io.open])
-def test_a_kill_while_folders_are_swapped(tmp_path, moment, reader):
-    path = tmp_path / "a.zarr"
-    gb.io.write(make(), path)
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(path), str(moment)], check=False)
-    assert run.returncode == -signal.SIGKILL
-    assert reader(path).n_obs == 1  # it was decided
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
+def test_a_kill_while_folders_are_swapped(killed, tmp_path, moment, reader):
+    folder = shutil.copytree(killed[moment - 1], tmp_path / "killed")
+    assert reader(folder / "a.zarr").n_obs == 1  # it was decided
+    assert [entry.name for entry in folder.iterdir()] == ["a.zarr"]
 
 
-def test_the_old_folder_is_not_removed_where_it_cannot_come_back(tmp_path, monkeypatch):
-    path = tmp_path / "a.zarr"
-    gb.io.write(make(), path)
+def test_the_old_folder_is_not_removed_where_it_cannot_come_back(tmp_path, old, monkeypatch):
+    path = old()
     replace = os.replace
 
     def fail(source, target):

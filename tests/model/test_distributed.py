@@ -17,57 +17,80 @@ from genebert.model._split import split_regions
 from genebert.nn import OBJECTIVES, GeneBERTConfig, GeneBERTNetwork
 from genebert.nn._objectives import draw, score
 
+RUNS = {
+    "double": {"n_regions": 200, "batch_size": 32, "max_epochs": 5, "precision": "64"},
+    "single": {"n_regions": 200, "batch_size": 32, "max_epochs": 5, "precision": "32"},
+    # One window per batch: the other process has none, and no pair; two objectives have nothing to derive.
+    "small": {
+        "n_regions": 60, "batch_size": 4, "max_epochs": 1, "precision": "64", "accumulate": 2,
+        "objectives": {"masked_region": 0, "masked_genome": 0},
+    },
+}  # fmt: skip
+
 SCRIPT = """
 import json, sys
 import torch
 from lightning.pytorch import Callback
 import genebert as gb
 
-torch.set_num_threads(1)
-n_processes, out, options = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
-
 class Seen(Callback):
-    rows = []
+    def __init__(self):
+        self.rows = []
     def on_train_batch_end(self, trainer, plan, outputs, batch, index):
         if trainer.current_epoch == 0:
             self.rows += batch.batch.rows.tolist()
 
-mdata = gb.datasets.toy(n_regions=options.pop("n_regions"))
-model = gb.tl.pretrain(
-    mdata, preset="tiny", lr=3e-3, accelerator="cpu", devices=n_processes, callbacks=[Seen()], **options
-)
-model.save(out + ".model")
-found = {
-    "losses": model.training_losses, "values": model.pretraining_history["value"].tolist(), "digest": model.digest,
-    "rows": Seen.rows, "is_recorded": "pretrain" in mdata.uns["genebert"], "is_first": model.is_first_process,
-}
-with open(f"{out}.{model.trainer.global_rank}.json", "w") as file:
-    json.dump(found, file)
+def train(n_processes, n_regions, **options):
+    mdata, seen = gb.datasets.toy(n_regions=n_regions), Seen()
+    model = gb.tl.pretrain(
+        mdata, preset="tiny", lr=3e-3, accelerator="cpu", devices=n_processes, callbacks=[seen], **options
+    )
+    found = {
+        "losses": model.training_losses, "values": model.pretraining_history["value"].tolist(), "digest": model.digest,
+        "rows": seen.rows, "is_recorded": "pretrain" in mdata.uns["genebert"], "is_first": model.is_first_process,
+    }
+    return model, found
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    out, found = sys.argv[1], {}
+    for name, options in json.loads(sys.argv[2]).items():
+        model, found[name] = train(2, **options)
+        model.save(f"{out}.{name}")
+    with open(f"{out}.{model.trainer.global_rank}.json", "w") as file:
+        json.dump(found, file)
 """
 
 
-@pytest.fixture
-def run(tmp_path):
-    """Train in processes of their own; what each of them found."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """What each of two processes found in all `RUNS`; together, since to start a process takes longer than to train."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(folder / "script.py"), str(folder / "out"), json.dumps(RUNS)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"out.{rank}.json").read_text()) for rank in range(2)]
 
-    def call(n_processes, **options):
-        out = tmp_path / f"out{n_processes}"
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(script), str(n_processes), str(out), json.dumps(options)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return [json.loads((tmp_path / f"out{n_processes}.{rank}.json").read_text()) for rank in range(n_processes)]
+
+@pytest.fixture
+def run(pair):
+    """What one process, this one, finds in one of `RUNS`, and what each of two found."""
+
+    def call(name):
+        scope = {"__name__": "script"}
+        exec(SCRIPT, scope)
+        _, one = scope["train"](1, **RUNS[name])
+        return one, [process[name] for process in pair]
 
     return call
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "atol"), [("64", 1e-5), ("32", 1e-3)])
-def test_two_processes_train_as_one(run, precision, atol):
-    options = {"n_regions": 200, "batch_size": 32, "max_epochs": 5, "precision": precision}
-    (one,), two = run(1, **options), run(2, **options)
+@pytest.mark.parametrize(("name", "atol"), [("double", 1e-5), ("single", 1e-3)])
+def test_two_processes_train_as_one(run, name, atol):
+    one, two = run(name)
     assert len(one["losses"]) >= 50
     for process in two:
         np.testing.assert_allclose(process["losses"], one["losses"], atol=atol)
@@ -84,12 +107,7 @@ def test_two_processes_train_as_one(run, precision, atol):
 
 @pytest.mark.slow
 def test_batches_too_small_for_all_processes_and_objectives_that_are_off(run):
-    """One window per batch: the other process has none, and no pair; two objectives have nothing to derive."""
-    options = {
-        "n_regions": 60, "batch_size": 4, "max_epochs": 1, "precision": "64", "accumulate": 2,
-        "objectives": {"masked_region": 0, "masked_genome": 0},
-    }  # fmt: skip
-    (one,), two = run(1, **options), run(2, **options)
+    one, two = run("small")
     for process in two:
         np.testing.assert_allclose(process["losses"], one["losses"], atol=1e-9)
 

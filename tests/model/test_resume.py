@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,22 @@ def whole(small):
     return gb.tl.pretrain(small.copy(), preset="tiny", **FULL)
 
 
+@pytest.fixture(scope="module")
+def _stopped(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(Interrupt):
+        gb.tl.pretrain(
+            small.copy(), preset="tiny", checkpoint_dir=folder, checkpoint_minutes=0, callbacks=[InterruptAt(3)], **FULL
+        )
+    return folder
+
+
+@pytest.fixture
+def stopped(_stopped, tmp_path):
+    """The folder of a run that was interrupted at its third step."""
+    return shutil.copytree(_stopped, tmp_path, dirs_exist_ok=True)
+
+
 def check_same_run(model, whole):
     assert len(model.training_losses) == len(whole.training_losses) == 12
     np.testing.assert_allclose(model.training_losses, whole.training_losses, atol=1e-6)
@@ -104,10 +121,9 @@ def test_without_a_checkpoint_a_run_begins(train, whole, tmp_path):
     assert read_checkpoint(tmp_path / "new")["is_finished"]
 
 
-def test_a_checkpoint_is_not_overwritten_unasked(train, tmp_path):
-    train(tmp_path, stop=3)
+def test_a_checkpoint_is_not_overwritten_unasked(train, stopped):
     with pytest.raises(FileExistsError, match="resume=True"):
-        train(tmp_path)
+        train(stopped)
 
 
 def test_resume_needs_a_folder(train):
@@ -124,17 +140,27 @@ def test_resume_needs_a_folder(train):
         ({"cell_types": ["Monocyte"]}, "cell_types="),
     ],
 )
-def test_other_settings_are_refused(train, tmp_path, options, message):
-    train(tmp_path, stop=3)
-    before = (tmp_path / CHECKPOINT).read_bytes()
+def test_other_settings_are_refused(train, stopped, options, message):
+    before = (stopped / CHECKPOINT).read_bytes()
     with pytest.raises(ValueError, match=message):
-        train(tmp_path, resume=True, **options)
-    assert (tmp_path / CHECKPOINT).read_bytes() == before
+        train(stopped, resume=True, **options)
+    assert (stopped / CHECKPOINT).read_bytes() == before
+
+
+def test_of_the_network_only_what_differs_is_told(train, stopped, monkeypatch):
+    from genebert.nn import PRESETS
+
+    monkeypatch.setitem(PRESETS, "tiny", {**PRESETS["tiny"], "contrast_dim": 16})
+    with pytest.raises(ValueError, match=r"found network contrast_dim=16 \(there 32\)\. Pass those"):
+        train(stopped, resume=True)
+    monkeypatch.undo()
+    fewer = gb.datasets.toy(n_regions=90)  # so fewer steps; but nothing that is passed has changed
+    with pytest.raises(ValueError, match="found other regions"):
+        train(stopped, resume=True, mdata=fewer)
 
 
 @pytest.mark.parametrize("slot", ["sequences", "scores", "calls"])
-def test_other_data_are_refused(train, tmp_path, small, slot):
-    train(tmp_path, stop=3)
+def test_other_data_are_refused(train, stopped, small, slot):
     changed = small.copy()
     if slot == "sequences":
         _keys.DNA_CODE.get(changed)[0, 0] = 3 - _keys.DNA_CODE.get(changed)[0, 0]
@@ -143,7 +169,7 @@ def test_other_data_are_refused(train, tmp_path, small, slot):
     else:
         _keys.OPEN.get(changed).data[:5] = 0
     with pytest.raises(ValueError, match="found other regions, open calls, sequences or scores"):
-        train(tmp_path, resume=True, mdata=changed)
+        train(stopped, resume=True, mdata=changed)
 
 
 def test_another_number_of_processes_or_less_frequent_checkpoints_are_no_other_run(train, whole, tmp_path):
@@ -173,13 +199,42 @@ def test_a_run_that_is_cut_short_between_epochs_can_go_on(train, whole, tmp_path
     check_same_run(train(tmp_path, resume=True), whole)
 
 
-def test_checkpoints_hold_no_code_and_say_their_version(train, tmp_path):
-    train(tmp_path, stop=3)
-    path = tmp_path / CHECKPOINT
+@pytest.mark.parametrize(
+    ("hook", "step", "place"),
+    [
+        ("on_train_batch_end", 3, {"epoch": 0, "done": 3}),
+        ("on_train_epoch_end", 6, {"epoch": 1, "done": 0}),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM")
+def test_a_run_that_is_asked_to_end_saves_and_can_go_on(train, whole, tmp_path, hook, step, place):
+    """As a scheduler asks before it kills. The status says that something is missing."""
+
+    def ask(trainer, plan, *_):
+        if plan.place.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    callback = Callback()
+    setattr(callback, hook, ask)
+    with pytest.raises(SystemExit, match="143"):
+        train(tmp_path, callbacks=[callback], checkpoint_minutes=60)
+    assert read_checkpoint(tmp_path)["place"] == {**place, "step": step}
+    check_same_run(train(tmp_path, resume=True), whole)
+
+
+def test_checkpoints_hold_no_code_and_say_their_version(stopped):
+    path = stopped / CHECKPOINT
     state = torch.load(path, weights_only=True)
     assert state["place"] == {"epoch": 0, "done": 2, "step": 2}
     torch.save({**state, "format_version": 99}, path)
     with pytest.raises(ValueError, match="Upgrade genebert"):
+        read_checkpoint(stopped)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / CHECKPOINT).write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read"):
         read_checkpoint(tmp_path)
 
 
@@ -217,35 +272,47 @@ def test_resumed_training_on_from_loaded_weights(train, small, tmp_path):
 
 SCRIPT = """
 import json, os, signal, sys
+from pathlib import Path
 import torch
 from lightning.pytorch import Callback
 import genebert as gb
+from genebert.model._checkpoint import read_checkpoint
 
 torch.set_num_threads(1)
-folder, stop, options = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
 
 class Kill(Callback):
+    def __init__(self, step):
+        self.step = step
+
     def on_train_batch_end(self, trainer, plan, outputs, batch, index):
-        if plan.place.step == stop:
+        if plan.place.step == self.step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-model = gb.tl.pretrain(
-    gb.datasets.toy(n_regions=120), preset="tiny", checkpoint_dir=folder, checkpoint_minutes=0, resume=True,
-    callbacks=[Kill()], **options,
-)
-print(json.dumps(model.training_losses))
+def train(stop):
+    return gb.tl.pretrain(
+        gb.datasets.toy(n_regions=120), preset="tiny", checkpoint_dir=folder, checkpoint_minutes=0, resume=True,
+        callbacks=[Kill(stop)], **options,
+    )
+
+found = []
+for stop in (4, 9):  # each in a process of its own, which inherits what was imported
+    if (child := os.fork()) == 0:
+        train(stop)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    found.append([os.WIFSIGNALED(status) and os.WTERMSIG(status), read_checkpoint(folder)["place"]["step"]])
+print(json.dumps([found, train(0).training_losses]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_after_a_kill_the_curve_is_that_of_a_run_without(whole, tmp_path):
-    def run(stop):
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(stop), json.dumps(FULL)]
-        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-    for stop in (4, 9):
-        assert run(stop).returncode == -signal.SIGKILL
-        assert read_checkpoint(tmp_path)["place"]["step"] == stop - 1
-    losses = json.loads(run(0).stdout.splitlines()[-1])
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), json.dumps(FULL)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found, losses = json.loads(done.stdout.splitlines()[-1])
+    assert found == [[signal.SIGKILL, 3], [signal.SIGKILL, 8]]
     np.testing.assert_allclose(losses, whole.training_losses, atol=1e-6)

@@ -52,9 +52,18 @@ def test_a_config_survives_json(preset):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"k": 9}, r"`k` in \[3, 8\]; found 9"),
+        ({"k": 9}, r"`k` to be an integer in \[3, 8\]; found 9"),
         ({"dim": 34}, "multiple of twice `n_heads`"),
-        ({"stride": 0}, "`stride` to be 1 or more"),
+        ({"stride": 0}, "`stride` to be an integer, 1 or more"),
+        ({"stem": "words"}, "`stem` to be one of 'kmer', 'conv'; found 'words'"),
+        ({"positions": "rotray"}, "`positions` to be one of"),
+        ({"norm": "Pre"}, "`norm` to be one of"),
+        ({"n_heads": 0}, "`n_heads` to be an integer, 1 or more; found 0"),
+        ({"dim": 32.0}, "`dim` to be an integer"),
+        ({"dropout": 2}, "`dropout`"),
+        ({"region_heads": (0, 2)}, "`region_heads` to be an integer, 1 or more"),
+        ({"region_window": 7}, "`region_window` to be a tuple of integers; found 7"),
+        ({"region_window": (4, 4, 4)}, "in TF patches and in regions"),
         ({"filter_width": 10}, "`filter_width` to be odd"),
         ({"region_dim": 15, "region_heads": (2, 2)}, "multiples of `region_heads`"),
         ({"region_heads": (1,)}, "as many"),
@@ -137,7 +146,7 @@ def metric(objective, scored):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_each_objective_can_be_learnt_by_heart(objective):
-    """Alone, on fixed masks and pairs of 24 regions: the loss goes to zero and the metric to 1."""
+    """Alone, on fixed masks and pairs of 24 regions: in 150 steps the loss goes to zero and the metric to 1."""
     network, batch = make(dim=64, n_layers=2), draw_batch()
     weights = {name: float(name == objective) for name in OBJECTIVES}
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.0)
@@ -149,6 +158,8 @@ def test_each_objective_can_be_learnt_by_heart(objective):
         scored[objective].loss.backward()
         optimizer.step()
         losses.append(scored[objective].loss.item())
+        if losses[-1] < 0.01 * losses[0] and metric(objective, scored[objective]) > 0.99:
+            break
     assert losses[-1] < 0.02 * losses[0]
     assert metric(objective, scored[objective]) > 0.99
 

@@ -1,11 +1,11 @@
-"""The kernels as Python, which is how they count for coverage, against the compiled ones and against strings."""
+"""The kernels as Python, which is how they count for coverage, against the compiled ones and against strings.
+
+`test_scan_kernel.py` runs these tests once more without a compiler.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,15 +122,3 @@ def test_hashes_of_both_strands(kernels):
     assert as_tuples[0] == as_tuples[1] == as_tuples[2][::-1]
     assert as_tuples[5] == [(0, 0), (0, 0)]
     assert len({half for region in as_tuples[:5] for strand in region for half in strand}) == 2 * 2 * 3
-
-
-def test_without_compiler():
-    """The tests above hold with ``NUMBA_DISABLE_JIT=1``, too."""
-    if WITHOUT_COMPILER:
-        pytest.skip("this is the inner run")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", __file__]
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    assert done.returncode == 0, done.stdout

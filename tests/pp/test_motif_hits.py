@@ -149,12 +149,17 @@ def test_codes_in_a_store_are_read_in_chunks(toy, small_chunks):
     pd.testing.assert_frame_equal(part, whole[whole["region"].isin(chosen)].reset_index(drop=True))
 
 
+@pytest.fixture(scope="module")
+def small():
+    return gb.datasets.toy(n_regions=60)
+
+
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=8, deadline=None)
-def test_order_subset_and_strand(seed):
+@settings(max_examples=6, deadline=None)
+def test_order_subset_and_strand(small, seed):
     """With a fixed background the hits of a region depend on its own sequence only, N included."""
     rng = np.random.default_rng(seed)
-    mdata = gb.datasets.toy(n_regions=60)
+    mdata = small.copy()
     codes = np.asarray(_keys.DNA_CODE.get(mdata)).copy()
     codes[rng.random(codes.shape) < 0.01] = N
     _keys.DNA_CODE.set(mdata, codes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,12 @@ UNIFORM = np.full(4, 0.25)
 N_WINDOWS = 20
 
 
+@cache
 def inputs(pvalue):
+    """Read only."""
     codes = np.random.default_rng(0).integers(0, 4, size=(3, 25), dtype=np.uint8)
     codes[1, 1] = N
-    matrices = [log_odds(motif, background=UNIFORM) for motif in default_motifs()[:8]]
+    matrices = [log_odds(motif, background=UNIFORM) for motif in default_motifs()[:4]]
     groups = group_motifs(matrices, background=UNIFORM, both_strands=True, pvalue=pvalue)
     engine = TableEngine(groups, is_for_hits=pvalue is not None)
     return engine._sequences(codes), engine.tables[0]
@@ -120,7 +123,7 @@ def test_lanes_as_python():
 
 
 def test_without_compiler():
-    """The tests above hold with ``NUMBA_DISABLE_JIT=1``, too."""
+    """The tests above, and those of the other kernels, hold with ``NUMBA_DISABLE_JIT=1``, too."""
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":
         pytest.skip("this is the inner run")
     run = [
@@ -132,6 +135,7 @@ def test_without_compiler():
         "no:cacheprovider",
         "--import-mode=importlib",
         str(Path(__file__)),
+        str(Path(__file__).with_name("test_kmer_kernel.py")),
     ]
     done = subprocess.run(
         run, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=False

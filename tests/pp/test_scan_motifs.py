@@ -51,12 +51,17 @@ def test_subset_and_order(toy):
     np.testing.assert_array_equal(_keys.TF_SCORE.get(part), before[chosen])
 
 
+@pytest.fixture(scope="module")
+def small():
+    return gb.datasets.toy(n_regions=60)
+
+
 @given(seed=st.integers(0, 2**32 - 1), score=st.sampled_from(["max", "count", "sum"]))
 @settings(max_examples=8, deadline=None)
-def test_order_subset_and_strand(seed, score):
+def test_order_subset_and_strand(small, seed, score):
     """With a fixed background a region's numbers depend on its own sequence only, N included."""
     rng = np.random.default_rng(seed)
-    mdata = gb.datasets.toy(n_regions=60)
+    mdata = small.copy()
     codes = np.asarray(_keys.DNA_CODE.get(mdata)).copy()
     codes[rng.random(codes.shape) < 0.01] = N
     _keys.DNA_CODE.set(mdata, codes)

@@ -37,7 +37,7 @@ def small():
 
 
 @given(val=st.floats(0.05, 0.3), test=st.floats(0.05, 0.4), rng=st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_shares_take_whole_chromosomes(small, val, test, rng):
     found, again = (gb.pp.split_regions(small, val=val, test=test, rng=rng, copy=True) for _ in range(2))
     np.testing.assert_array_equal(splits(found), splits(again))

@@ -146,7 +146,7 @@ def test_backed(mdata, tmp_path):
     rna.file.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cells=st.permutations(range(4)), genes=st.permutations(range(len(GENES))))
 def test_order_of_cells_and_genes_changes_nothing(cells, genes):
     names = ["chr1:0-9"]

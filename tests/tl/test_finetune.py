@@ -122,6 +122,7 @@ def test_shipped_weights_are_the_default(small):
         ({"mode": "half"}, "`mode` to be one of 'full', 'lora', 'head'"),
         ({"max_epochs": 0}, "`max_epochs`"),
         ({"rank": 0}, "`rank`"),
+        ({"lr": -1}, "`lr`"),
         ({"patience": 0}, "`patience`"),
         ({"key_added": "a/b"}, "`key_added`"),
     ],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genebert._chunks import row_chunks
-from genebert._dna import reverse_complement
+from genebert._dna import N_BASES, N, reverse_complement
 from genebert.model._average import WeightAverage
 from genebert.model._targets import Targets, task_loss
 from genebert.model._task_inputs import Inputs
@@ -25,6 +25,9 @@ MOST_BASES = 12_000_000  # that are read in training, over all epochs: about fou
 LEAST_EPOCHS, MOST_EPOCHS = 4, 15
 WARMUP, DECAY, CLIP = 0.05, 0.05, 1.0
 AVERAGED = 0.1  # share of the run that the average of the weights reaches back
+MUTATED = (
+    0.1  # share of the bases that are drawn anew each time a sequence is shown; few sequences are soon known by heart
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,8 @@ def fit_network(
     """Train a network; the epoch with the lowest loss on the inner part wins.
 
     What is kept is a moving average of the weights, over a share of the run, so that it suits short runs, too. On both
-    strands each region is shown on a random one.
+    strands each region is shown on a random one. A share of the bases is replaced at random; motif scores stay those of the
+    region.
 
     Parameters
     ----------
@@ -143,6 +147,7 @@ def fit_network(
             part = inputs.take(rows)
             if options.both_strands:
                 part = part._replace(codes=_turned(part.codes, rng))
+            part = part._replace(codes=_mutated(part.codes, rng))
             truth, share = (torch.from_numpy(array[rows]).to(network.device) for array in (values, weight))
             loss = task_loss(network(*_tensors(part, network.device)), truth, share, kind=targets.kind)
             optimizer.zero_grad()
@@ -201,3 +206,9 @@ def _turned(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each sequence on a random strand."""
     is_turned = rng.random(len(codes)) < 0.5
     return np.where(is_turned[:, None], reverse_complement(codes), codes)
+
+
+def _mutated(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Some bases drawn anew; N stays."""
+    is_hit = (rng.random(codes.shape, dtype=np.float32) < MUTATED) & (codes < N)
+    return np.where(is_hit, rng.integers(N_BASES, size=codes.shape, dtype=codes.dtype), codes)

@@ -19,7 +19,7 @@ _LARGEST_Z = 10.0  # standard deviations, as in pre-training
 _HEADS, _HEAD_DIM = 4, 32  # of the attention that pools tokens
 _PLACE_DIM, _FINE_DIM = 8, 32  # channels that are kept per token, and of the filters that see single bases
 _HIDDEN, _SMALL = 128, 64
-_DROPOUT = 0.2
+_DROPOUT = 0.4
 _DIMERS = N_BASES**2 + 1  # the last one holds an N
 
 

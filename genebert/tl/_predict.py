@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from mudata import MuData
 
 from genebert import _keys, _mudata
+from genebert._genome import Genome, check_genome
 from genebert._validate import check_literal
 from genebert.model import Task
 from genebert.tl._task_fit import check_result_key, predict_rows, write_predictions
+from genebert.tl._tracks import plan_track
 
 __all__ = ["predict"]
 
@@ -21,7 +21,8 @@ def predict(
     mdata: MuData,
     task: Task | str | Path,
     *,
-    bedgraph: str | os.PathLike[str] | None = None,
+    track: str | os.PathLike[str] | None = None,
+    genome: Genome | str | os.PathLike[str] | None = None,
     output: str | None = None,
     device: str = "auto",
     key_added: str = "prediction",
@@ -37,8 +38,10 @@ def predict(
         With sequences as long as those that the task was fitted with.
     task
         A task, or the folder of one.
-    bedgraph
-        File to write one output into, too: chrom, start, end and the prediction, sorted, as genome browsers read it.
+    track
+        File to write one output into, too, for genome browsers: ``.bedgraph``, or ``.bw`` where pyBigWig is installed.
+    genome
+        Genome, or path of its FASTA, for the lengths of chromosomes in a bigWig; without it they end with their last region.
     output
         Which output goes there; default: the first.
     device
@@ -61,10 +64,12 @@ def predict(
 
     Raises
     ------
-    ValueError
-        When sequences have another length, or the accessibility of a cell type is missing.
+    ImportError
+        When `track` is a bigWig and pyBigWig is not installed.
     KeyError
-        When there are no sequences, or no coordinates for `bedgraph`.
+        When there are no sequences, or no coordinates for `track`.
+    ValueError
+        When sequences have another length, the accessibility of a cell type is missing, or regions of a bigWig overlap.
 
     Examples
     --------
@@ -81,32 +86,15 @@ def predict(
     task = task if isinstance(task, Task) else Task.load(task, device=device)
     output = task.outputs[0] if output is None else output
     check_literal(output, task.outputs, name="output")
-    if bedgraph is not None:
-        for slot in (_keys.CHROM, _keys.START, _keys.END):
-            slot.get(mdata)
+    if genome is not None:
+        check_genome(genome, or_path=True)
+        genome = genome if isinstance(genome, Genome) else Genome(genome)
+    write = None if track is None else plan_track(mdata, track, genome=genome)
     found = predict_rows(mdata, task)
-    if bedgraph is not None:
-        _write_bedgraph(mdata, found[:, task.outputs.index(output)], Path(bedgraph))
+    if write is not None:
+        write(found[:, task.outputs.index(output)])
     mdata = _mudata.writable(mdata, copy=copy)
     write_predictions(mdata, task, found, key_added=key_added)
-    params = {"outputs": task.outputs, "kind": task.kind, "bedgraph": None if bedgraph is None else str(bedgraph)}
+    params = {"outputs": task.outputs, "kind": task.kind, "track": None if track is None else str(track)}
     _keys.record(mdata, "predict", key_added, params=params, model=task.digest)
     return mdata if copy else None
-
-
-def _write_bedgraph(mdata: MuData, values: np.ndarray, path: Path) -> None:
-    """Write under a temporary name until it is complete."""
-    table = pd.DataFrame(
-        {
-            "chrom": np.asarray(_keys.CHROM.get(mdata)).astype(str),
-            "start": np.asarray(_keys.START.get(mdata)),
-            "end": np.asarray(_keys.END.get(mdata)),
-            "value": values,
-        }
-    ).sort_values(["chrom", "start", "end"], kind="stable")
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        table.to_csv(scratch, sep="\t", header=False, index=False, float_format="%.5g")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -96,11 +96,11 @@ def test_a_task_is_saved_and_loaded(fitted, tmp_path):
     assert np.allclose(task.logits_codes(codes, tf_scores=task.motifs.scan(codes)), logits, atol=1e-5)
 
 
-def test_predict_new_regions_and_bedgraph(fitted, tmp_path):
+def test_predict_new_regions(fitted, tmp_path):
     _, task = fitted
     new = gb.datasets.toy(n_regions=60, rng=1)
     path = tmp_path / "promoter.bedgraph"
-    gb.tl.predict(new, task, bedgraph=path)
+    gb.tl.predict(new, task, track=path)
     codes = np.asarray(_keys.DNA_CODE.get(new))
     assert np.allclose(new.obsm["prediction_proba"], task.predict_codes(codes), atol=1e-5)
     written = pd.read_csv(path, sep="\t", header=None)

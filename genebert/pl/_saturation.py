@@ -23,6 +23,7 @@ COLOURS = {"A": _style.PALETTE[2], "C": _style.PALETTE[0], "G": _style.PALETTE[1
 BASES = list(COLOURS)
 WIDTH, HEIGHT = 0.11, 3.2  # inches per position, and in all
 NARROWEST, WIDEST = 4.0, 22.0
+LETTER = 0.13  # inches of the axis for each letter of a tick, with the gap behind
 SIDE, BAR = 0.6, 0.15  # inches beside the heat map; of the colour bar and before it
 LOGO = (0.0, 1.06, 1.0, 0.75)  # place above the heat map, in its own units
 FONT = FontProperties(family="DejaVu Sans", weight="bold")  # comes with matplotlib
@@ -67,12 +68,14 @@ def saturation(effects: pd.DataFrame, *, label: str = "effect", ax: Axes | None 
     ax.set_facecolor(_style.MISSING)
     image = ax.imshow(values.T, aspect="auto", cmap=_style.DIVERGING, vmin=-limit, vmax=limit, interpolation="none")
     ax.set_yticks(range(len(BASES)), BASES)
-    ticks = np.unique(np.linspace(0, n_positions - 1, min(n_positions, 8)).astype(int))
-    ax.set_xticks(ticks, [f"{position:,}" for position in effects.index.get_level_values("position")[ticks]])
+    width = ax.get_window_extent().width / ax.figure.dpi
+    names = [f"{position:,}" for position in effects.index.get_level_values("position")]
+    most = max(2, min(8, int(width / (LETTER * max(map(len, names))))))
+    ticks = np.unique(np.linspace(0, n_positions - 1, min(n_positions, most)).astype(int))
+    ax.set_xticks(ticks, [names[tick] for tick in ticks])
     ax.set_xlabel("position")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    width = ax.get_window_extent().width / ax.figure.dpi
     bar = ax.figure.colorbar(image, ax=ax, label=label, fraction=BAR / width, pad=BAR / width, aspect=12)
     if np.nanmin(values, initial=0.0) >= 0:  # an effect without a sign
         bar.ax.set_ylim(0, limit)

@@ -103,7 +103,7 @@ def variant_effect(
     -------
     The table without its sequences, with float32 columns behind it, NaN where the status says why:
 
-    - with a task: ``effect_<output>``, ALT minus REF of its logits (log-odds; of a regression, in standard deviations), and
+    - with a task: ``effect_<output>``, ALT minus REF of its log-odds (of several classes, each against the others; of a regression, in standard deviations), and
       ``effect_<output>|<cell type>`` for several cell types.
     - with a GeneBERT: ``effect_<label>`` of the head of :func:`genebert.tl.finetune` where it has one; ``effect_motif``, the
       change of the motif score that changes most, in bits, and ``motif`` (str), the name of its TF; ``distance``, Euclidean, of the

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 
 from genebert import model as models
 from genebert._data import align_left, match_tfs, turn
@@ -139,17 +140,24 @@ class TaskScorer:
         self.device, self.digest = str(getattr(task, "device", "cpu")), str(getattr(task, "digest", ""))
 
     def read(self, codes: np.ndarray) -> np.ndarray:
-        """Logits ``(sequences, outputs x cell types)``."""
+        """Log-odds ``(sequences, outputs x cell types)``; of a regression, values."""
         return np.hstack([self._logits(codes, cell_type) for cell_type in self.cell_types]).astype(np.float32)
 
     def _logits(self, codes: np.ndarray, cell_type: str | None) -> np.ndarray:
         options = {"batch_size": self.batch_size} | ({} if cell_type is None else {"cell_type": cell_type})
-        found = self.task.logits_codes(codes, **options)
-        return (found + self.task.logits_codes(reverse_complement(codes), **options)) / 2 if self.both else found
+        sides = [codes, reverse_complement(codes)] if self.both else [codes]
+        found = np.mean([self.task.logits_codes(side, **options) for side in sides], axis=0)
+        return _against_the_rest(found) if getattr(self.task, "kind", None) == "multiclass" else found
 
     def compare(self, ref: np.ndarray, alt: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """ALT minus REF."""
         return alt - ref, {}
+
+
+def _against_the_rest(logits: np.ndarray) -> np.ndarray:
+    """Log-odds of each class against all others: what is added to the logits of all classes changes nothing."""
+    others = [logsumexp(np.delete(logits, column, axis=1), axis=1) for column in range(logits.shape[1])]
+    return logits - np.stack(others, axis=1)
 
 
 class EmbeddingScorer:

@@ -69,6 +69,22 @@ def _by_hand(text, pos, ref, allele):
     return (padded[start - left : start] + allele + padded[start + len(ref) :])[:LENGTH]
 
 
+def test_of_several_classes_each_is_set_against_the_others(genome, variants):
+    """What is added to all logits alike is no change."""
+
+    class Shifted(FakeTask):
+        kind = "multiclass"
+
+        def logits_codes(self, codes, **options):
+            return super().logits_codes(codes, **options) + codes.sum(axis=1, keepdims=True)
+
+    found = gb.tl.variant_effect(variants, Shifted(), genome=genome)
+    plain = gb.tl.variant_effect(variants, FakeTask(), genome=genome)
+    wanted = plain["effect_open"] - plain["effect_bound"]  # two classes: what one gains the other loses
+    np.testing.assert_allclose(found["effect_open"], wanted, atol=1e-4)
+    np.testing.assert_allclose(found["effect_bound"], -wanted, atol=1e-4)
+
+
 def test_every_kind_equals_two_sequences_written_by_hand(text, genome, variants):
     from_genome = gb.tl.variant_effect(variants, FakeTask(), genome=genome)
     hand = variants.assign(

@@ -6,6 +6,8 @@ draws at once; the estimate itself is the draw in which each region has the weig
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -16,10 +18,21 @@ REGRESSION = ("pearson", "spearman", "r2", "rmse")
 N_BINS = 10
 
 
-def draw_weights(n_regions: int, *, n_draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Weights of the regions, float32 ``(1 + draws, regions)``: first all alike, then drawn with replacement."""
-    drawn = rng.multinomial(n_regions, np.full(n_regions, 1 / max(n_regions, 1)), size=n_draws)
-    return np.concatenate([np.ones((1, n_regions)), drawn]).astype(np.float32)
+def draw_weights(
+    n_regions: int, *, n_draws: int, rng: np.random.Generator, most: int | None = None
+) -> Iterator[np.ndarray]:
+    """Weights of the regions: first all alike, then drawn with replacement, float32 ``(1 + draws, regions)`` in all.
+
+    They come in parts of at most `most` numbers, but of one draw at least, so that many regions need no more memory.
+    """
+    step = 1 + n_draws if most is None else max(1, most // max(n_regions, 1))
+    share = np.full(n_regions, 1 / max(n_regions, 1))
+    for first in range(0, 1 + n_draws, step):
+        n_rows = min(step, 1 + n_draws - first)
+        weights = np.ones((n_rows, n_regions), dtype=np.float32)
+        n_alike = int(first == 0)
+        weights[n_alike:] = rng.multinomial(n_regions, share, size=n_rows - n_alike)
+        yield weights
 
 
 def label_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -130,11 +143,11 @@ def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
     -------
     For each of `REGRESSION` float64 ``(1 + draws,)``.
     """
-    weights = weights.astype(np.float64)
+    truth, predicted, weights = (part.astype(np.float64) for part in (truth, predicted, weights))
     total = weights.sum(1)
     square = weights @ (truth - predicted) ** 2 / total
-    mean = weights @ truth / total
-    variance = weights @ truth**2 / total - mean**2
+    centred = truth - truth.mean()  # else squares of far off values leave no digits for their variance
+    variance = weights @ centred**2 / total - (weights @ centred / total) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = 1 - square / variance
     return {

@@ -87,6 +87,12 @@ def class_targets(names: list[str], values: np.ndarray, classes: Sequence[str] |
         )
         raise ValueError(msg)
     n_classes = int(found.max()) + 1
+    if classes is None and n_classes > len(found):
+        msg = (
+            f"Expected class numbers 0 to {len(found) - 1}, for the {len(found)} classes in {names[0]!r}; found {listed(found)}. "
+            "Number the classes without gaps, make other codes NaN (`missing_values`), or use gb.tl.regress."
+        )
+        raise ValueError(msg)
     classes = [str(number) for number in range(n_classes)] if classes is None else [str(name) for name in classes]
     if len(classes) < max(n_classes, 2):
         msg = f"Expected a name for each class up to {n_classes - 1}; found `classes` {classes}. Name them all."

@@ -69,9 +69,12 @@ def evaluation_table(
 def _rows(predicted: Mapping[str, np.ndarray], truth: Targets, *, split: str, seed: int) -> list[dict[str, Any]]:
     n_regions = len(truth.values)
     n_draws = N_DRAWS if truth.n_outputs <= MANY_OUTPUTS else FEW_DRAWS
-    n_draws = max(20, min(n_draws, MOST_CELLS // n_regions))
-    weights = draw_weights(n_regions, n_draws=n_draws, rng=np.random.default_rng(seed))
-    scored = {method: _scored(truth, found, weights) for method, found in predicted.items()}
+    n_draws = max(FEW_DRAWS, min(n_draws, MOST_CELLS // n_regions))
+    parts = [
+        {method: _scored(truth, found, weights) for method, found in predicted.items()}
+        for weights in draw_weights(n_regions, n_draws=n_draws, rng=np.random.default_rng(seed), most=MOST_CELLS)
+    ]
+    scored = _joined(parts)
     rows = []
     for method, outputs in scored.items():
         for output, metrics in outputs.items():
@@ -81,6 +84,17 @@ def _rows(predicted: Mapping[str, np.ndarray], truth: Targets, *, split: str, se
                 row = {"method": method, "split": split, "output": output, "metric": metric, **_interval(draws)}
                 rows.append({**row, **gain, **sizes})
     return rows
+
+
+def _joined(parts: list[dict[str, dict[str, dict[str, np.ndarray]]]]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """All draws of each method, output and metric."""
+    return {
+        method: {
+            output: {name: np.concatenate([part[method][output][name] for part in parts]) for name in metrics}
+            for output, metrics in outputs.items()
+        }
+        for method, outputs in parts[0].items()
+    }
 
 
 def _interval(draws: np.ndarray, names: tuple[str, str, str] = ("value", "low", "high")) -> dict[str, float]:

@@ -245,6 +245,9 @@ def test_bad_labels(base, small):
     labels[:, column] = 0.5
     with pytest.raises(ValueError, match=r"gb\.tl\.regress"):
         gb.tl.classify(mdata, base, labels="promoter")
+    labels[:, column] = np.where(np.arange(len(labels)) % 2, 1e9, 0)
+    with pytest.raises(ValueError, match=r"Expected class numbers 0 to 1.*found 0.0, 1e\+09"):
+        gb.tl.classify(mdata, base, labels="promoter")
     labels[:, column] = np.nan
     with pytest.raises(ValueError, match="all values of promoter are missing"):
         gb.tl.classify(mdata, base, labels="promoter")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import sparse
 
 from genebert._logging import info
 
-__all__ = ["ROWS", "Progress", "load", "load_dense", "row_chunks"]
+__all__ = ["ROWS", "Progress", "load", "load_columns", "load_dense", "row_chunks"]
 
 ROWS = 2**14
 """Regions read at once, and per chunk of what is written."""
@@ -35,6 +35,23 @@ def load_dense(matrix: Any, rows: slice | np.ndarray = slice(None)) -> np.ndarra
     """Like `load`, as an array."""
     part = load(matrix, rows)
     return part.toarray() if sparse.issparse(part) else np.asarray(part)
+
+
+def load_columns(matrix: Any, columns: Sequence[int], rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+    """Read some columns, by number, as an array: of a matrix that is larger than memory chunk by chunk.
+
+    `rows` are a slice without a step, or numbers.
+    """
+    columns = np.asarray(columns, dtype=np.int64)
+    if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
+        part = matrix[:, columns][rows] if sparse.issparse(matrix) else matrix[rows][:, columns]
+        return part.toarray() if sparse.issparse(part) else part
+    if isinstance(rows, slice):
+        first, last, _ = rows.indices(matrix.shape[0])
+        parts = [slice(first + part.start, first + part.stop) for part in row_chunks(last - first)]
+    else:
+        parts = [rows[part] for part in row_chunks(len(rows))]
+    return np.concatenate([load_dense(matrix, part)[:, columns] for part in parts or [slice(0, 0)]])
 
 
 def _is_in_file(matrix: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from genebert import _keys
-from genebert._chunks import load, load_dense
+from genebert._chunks import load, load_columns
 from genebert._motifs import default_motifs, log_odds, tf_names
 from genebert.pp._scan import Scanner
 
@@ -104,7 +104,7 @@ class Contexts(NamedTuple):
             )
             raise ValueError(msg)
         columns = [names.index(name) for name in self.cell_types]
-        return np.nan_to_num(load_dense(matrix, rows)[:, columns]).astype(np.float32) / self.scale
+        return np.nan_to_num(load_columns(matrix, columns, rows)).astype(np.float32) / self.scale
 
     def is_open(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
         """Tell where regions are called open, bool ``(regions, cell types)``; without calls, where there is any signal."""

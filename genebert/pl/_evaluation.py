@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from genebert import _keys, get
-from genebert._chunks import load_dense
+from genebert._chunks import load_columns
 from genebert._validate import check_literal
 from genebert.pl import _style
 
@@ -114,23 +114,23 @@ def _labelled(mdata: MuData, *, key: str, split: str) -> dict[str, tuple[np.ndar
     for number, output in enumerate(outputs):
         is_class = params["kind"] == "multiclass"
         column = names.get_loc(str(next(iter(params["labels"]))) if is_class else output)
-        truth = load_dense(matrix)[rows, column]
+        truth = load_columns(matrix, [column], rows)[:, 0]
         known = ~np.isnan(truth)
         if split != of_split:
-            known &= _is_open(mdata, column)[rows]
+            known &= _is_open(mdata, column, rows)
         truth = truth[known] == (number if is_class else 1)
         if 0 < truth.sum() < len(truth) and len(found) < MOST_CURVES:
             found[output] = truth, np.asarray(table[output])[rows][known]
     return found
 
 
-def _is_open(mdata: MuData, column: int) -> np.ndarray:
-    """Whether regions are accessible in the cell type of a label, bool ``(regions,)``."""
+def _is_open(mdata: MuData, column: int, rows: np.ndarray) -> np.ndarray:
+    """Whether these regions are accessible in the cell type of a label, bool ``(rows,)``."""
     slot = _keys.OPEN if _keys.OPEN.has(mdata) else _keys.ACCESSIBILITY
     name, names = str(_keys.LABEL_CELL_TYPE.get(mdata).iloc[column]), mdata[_keys.ATAC].var_names
-    return (
-        load_dense(slot.get(mdata))[:, names.get_loc(name)] > 0 if name in names else np.zeros(mdata.n_obs, dtype=bool)
-    )
+    if name not in names:
+        return np.zeros(len(rows), dtype=bool)
+    return load_columns(slot.get(mdata), [names.get_loc(name)], rows)[:, 0] > 0
 
 
 def _draw_curves(ax: Axes, curves: dict[str, tuple[np.ndarray, np.ndarray]], *, panel: str) -> None:

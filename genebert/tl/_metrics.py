@@ -149,7 +149,7 @@ def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
     centred = truth - truth.mean()  # else squares of far off values leave no digits for their variance
     variance = weights @ centred**2 / total - (weights @ centred / total) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        r2 = 1 - square / variance
+        r2 = np.where(variance > 0, 1 - square / variance, np.nan)  # a draw of regions that are all alike has none
     return {
         "pearson": _correlation(truth, predicted, weights),
         "spearman": _correlation(rankdata(truth), rankdata(predicted), weights), "r2": r2, "rmse": np.sqrt(square),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from mudata import MuData
 
 from genebert import _keys
-from genebert._chunks import load_dense
+from genebert._chunks import load_columns, load_dense, row_chunks
 from genebert._logging import info
 from genebert._validate import check_literal, check_range
 from genebert.model import GeneBERT, Task
@@ -59,8 +59,11 @@ def regress(
     cell_types
         Which ones, with ``target="accessibility"``; default: all.
     specificity
-        Learn from, and score, only regions whose Gini index over cell types is at least so many standard deviations above
-        the mean of the train regions: those that tell cell types apart (Kempynck et al. 2025).
+        Learn from, and score, only regions that tell cell types apart: those whose Gini index is more than so many standard
+        deviations above the mean, as CREsted filters them (Kempynck et al. 2025). The index is that of ``mdata["atac"].X``
+        over all cell types that were measured in the region, whichever `cell_types` are learnt (with ``target="labels"``: over
+        the columns in `labels`), negative values taken for 0. Unlike there, mean and deviation are those of the train
+        regions.
     method, strands, n_models, max_epochs, batch_size, baselines, seed, device
         See :func:`genebert.tl.classify`.
     key_added
@@ -78,7 +81,7 @@ def regress(
     Raises
     ------
     ValueError
-        When a column or cell type is missing, or too few regions have a value.
+        When a column or cell type is missing, too few regions have a value, or `specificity` finds no two columns to compare.
 
     Examples
     --------
@@ -95,7 +98,8 @@ def regress(
     names, values = label_values(mdata, labels) if target == "labels" else _accessibility(mdata, cell_types)
     if specificity is not None:
         check_range(specificity, name="specificity")
-        values = _specific(mdata, values, specificity)
+        table = values if target == "labels" else _keys.ACCESSIBILITY.get(mdata)
+        values = np.where(_is_specific(mdata, table, specificity)[:, None], values, np.float32(np.nan))
     params = {
         "target": target, "labels": names, "specificity": specificity, "method": method, "strands": strands,
         "n_models": n_models, "max_epochs": max_epochs, "batch_size": batch_size, "seed": seed,
@@ -109,27 +113,36 @@ def regress(
 
 
 def _accessibility(mdata: MuData, cell_types: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
-    matrix = load_dense(_keys.ACCESSIBILITY.get(mdata))
+    matrix = _keys.ACCESSIBILITY.get(mdata)
     known = [str(name) for name in mdata[_keys.ATAC].var_names]
     names = known if cell_types is None else [cell_types] if isinstance(cell_types, str) else list(cell_types)
     for name in names:
         check_literal(name, known, name="cell_types")
-    return names, np.asarray(matrix[:, [known.index(name) for name in names]], dtype=np.float32)
+    return names, load_columns(matrix, [known.index(name) for name in names]).astype(np.float32, copy=False)
 
 
-def _specific(mdata: MuData, values: np.ndarray, specificity: float) -> np.ndarray:
-    """Values of regions that tell outputs apart, NaN for the others."""
+def _is_specific(mdata: MuData, matrix: Any, specificity: float) -> np.ndarray:
+    """Whether regions tell the columns of `matrix` apart, bool ``(regions,)``."""
+    if matrix.shape[1] < 2:
+        msg = (
+            f"Expected two columns or more to compare with `specificity`; found {matrix.shape[1]}. Leave `specificity` out, or "
+            "read more cell types."
+        )
+        raise ValueError(msg)
+    gini = np.concatenate([_gini(load_dense(matrix, rows)) for rows in row_chunks(mdata.n_obs)])
     train = np.asarray(_keys.REGION_SPLIT.get(mdata)) == "train"
-    gini = _gini(np.nan_to_num(values).clip(min=0))
-    limit = gini[train].mean() + specificity * gini[train].std()
-    info(f"{int((gini >= limit).sum()):,} of {len(gini):,} regions have a Gini index of {limit:.3f} or more")
-    return np.where((gini >= limit)[:, None], values, np.nan).astype(np.float32)
+    limit = np.nanmean(gini[train]) + specificity * np.nanstd(gini[train])
+    found = gini > limit  # not where nothing was measured
+    info(f"{int(found.sum()):,} of {len(gini):,} regions have a Gini index above {limit:.3f}")
+    return found
 
 
 def _gini(values: np.ndarray) -> np.ndarray:
-    """Gini index of each row: 0 where all are alike, near 1 where one has it all."""
-    n = values.shape[1]
-    ranked = np.sort(values.astype(np.float64), axis=1)
+    """Gini index of what is known in each row: 0 where all are alike, near 1 where one has it all; NaN where nothing is."""
+    ranked = np.sort(values.clip(min=0).astype(np.float64), axis=1)  # NaN come last
+    n = (~np.isnan(ranked)).sum(axis=1)
+    ranked = np.nan_to_num(ranked)
     total = ranked.sum(axis=1)
-    weighted = (ranked * (2 * np.arange(1, n + 1) - n - 1)).sum(axis=1)
-    return np.divide(weighted, n * total, out=np.zeros(len(values)), where=total > 0)
+    weighted = (ranked * (2 * np.arange(1, values.shape[1] + 1) - n[:, None] - 1)).sum(axis=1)
+    index = np.divide(weighted, n * total, out=np.zeros(len(values)), where=total > 0)
+    return np.where(n > 0, index, np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 from mudata import MuData
 
 from genebert import _keys
-from genebert._chunks import load_dense
+from genebert._chunks import load_columns
 from genebert._logging import warn
 from genebert._validate import listed
 from genebert.model._targets import Targets
@@ -19,6 +19,9 @@ __all__ = ["check_train", "class_targets", "default_labels", "inner_rows", "labe
 
 LEAST = 5  # regions of each class in train
 INNER_SHARE, INNER_MOST, INNER_ROWS = 0.1, 0.25, 400
+INNER_LIMIT = 0.3  # of train: more is never taken away from what is learnt from
+LEAST_INNER = 0.25  # of what is wanted: from less nothing can be told
+NEAR = 0.1  # of what is wanted: no other draw is needed
 TRIES = 20
 LARGE_GROUP = 0.02  # of train; regions that hang together in a group like this stay outside of the inner part
 
@@ -58,7 +61,7 @@ def label_values(mdata: MuData, labels: str | Sequence[str] | None) -> tuple[lis
         found = listed(missing) if missing else "none"
         msg = f"Expected `labels` among the columns of mdata['labels'] ({listed(known, most=10)}); found {found}. Name one of those."
         raise ValueError(msg)
-    values = np.asarray(load_dense(matrix)[:, known.get_indexer(names)], dtype=np.float32)
+    values = np.asarray(load_columns(matrix, known.get_indexer(names)), dtype=np.float32)
     if np.isnan(values).all():
         msg = f"Expected labelled regions; all values of {listed(names)} are missing. Check `missing_values` when reading them."
         raise ValueError(msg)
@@ -149,9 +152,10 @@ def standardised(targets: Targets, train: np.ndarray) -> tuple[Targets, np.ndarr
 
 
 def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int, targets: Targets | None = None) -> np.ndarray:
-    """Cut an inner part from train, to stop and calibrate by.
+    """Cut an inner part from train, to stop and calibrate by: a tenth, or 400 regions where that is no more than a quarter.
 
-    Whole chromosomes where there are several; else groups of regions that share no 32-mer with the rest of train.
+    Whole chromosomes, where some of them come near to that; else groups of regions that share no 32-mer with the rest of
+    train. The part is never more than 30 % of train, and never less than a quarter of what is wanted.
 
     Parameters
     ----------
@@ -163,29 +167,69 @@ def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int, targets: Targets 
     Returns
     -------
     bool ``(regions,)``.
+
+    Raises
+    ------
+    ValueError
+        When too many regions of train hang together.
     """
     n_train = int(train.sum())
     wanted = max(INNER_SHARE * n_train, min(INNER_ROWS, INNER_MOST * n_train))
-    groups = np.asarray(_keys.CHROM.get(mdata)).astype(str) if _keys.CHROM.has(mdata) else None
-    by_place = groups is not None and len(np.unique(groups[train])) > 1
-    if not by_place:
-        groups = np.full(mdata.n_obs, -1)
-        groups[train] = similar_regions(mdata[train])  # what is scored has no say in this
-    names, count = np.unique(groups[train], return_counts=True)
-    if len(names) < 2:
-        msg = "Expected train regions that can be divided without shared 32-mers; found one group that hangs together. Add regions."
-        raise ValueError(msg)
-    if not by_place and (small := count <= max(1, LARGE_GROUP * n_train)).sum() > 1:
-        names, count = names[small], count[small]
-    rng, best, found = np.random.default_rng(seed), -1, train
+    least = max(1, LEAST_INNER * wanted)
+    options = {"wanted": wanted, "rng": np.random.default_rng(seed), "targets": targets}
+    if _keys.CHROM.has(mdata):
+        found = _cut(np.asarray(_keys.CHROM.get(mdata)).astype(str), train, **options)
+        if found.sum() >= least:
+            return found
+    groups = np.full(mdata.n_obs, -1)
+    groups[train] = similar_regions(mdata[train])  # what is scored has no say in this
+    count = np.bincount(groups[train])
+    is_small = train & (count <= max(1, LARGE_GROUP * n_train))[groups]
+    for rows in (is_small, train):
+        found = _cut(groups, train, among=rows, **options)
+        if found.sum() >= least:
+            return found
+    msg = (
+        f"Expected train regions of which {int(np.ceil(least))} or more can be set apart, to stop and calibrate by, without "
+        f"sharing 32 bases or a place with the others; found {int(found.sum())}: {count.max()} of {n_train} hang together. "
+        "Add regions on other chromosomes, or leave out regions that overlap, such as tiles whose step is below their width."
+    )
+    raise ValueError(msg)
+
+
+def _cut(
+    groups: np.ndarray,
+    train: np.ndarray,
+    *,
+    wanted: float,
+    rng: np.random.Generator,
+    targets: Targets | None,
+    among: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw whole groups until there are as many regions as wanted; the best of several draws, which may hold none.
+
+    A group that would make it more than `INNER_LIMIT` of train is passed over. Best are most classes on both sides, then the
+    size nearest to the one that is wanted.
+    """
+    most = INNER_LIMIT * train.sum()
+    rows = np.flatnonzero(train if among is None else among)
+    _, group, count = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    best, found = (-1, 0.0), np.zeros_like(train)
     for _ in range(TRIES):
-        order = rng.permutation(len(names))
-        n_groups = min(int(np.searchsorted(count[order].cumsum(), wanted)) + 1, len(names) - 1)
-        inner = train & np.isin(groups, names[order[:n_groups]])
+        is_chosen, size = np.zeros(len(count), dtype=bool), 0
+        for number in rng.permutation(len(count)):
+            if size + count[number] <= most:
+                is_chosen[number] = True
+                size += count[number]
+            if size >= wanted:
+                break
+        inner = np.zeros_like(train)
+        inner[rows] = is_chosen[group]
         n_classes = _n_classes(targets, inner) + _n_classes(targets, train & ~inner)
-        if n_classes > best:
-            best, found = n_classes, inner
-        if best == 2 * _n_classes(targets, train):
+        distance = abs(size - wanted)
+        if (n_classes, -distance) > best:
+            best, found = (n_classes, -distance), inner
+        if n_classes == 2 * _n_classes(targets, train) and distance <= NEAR * wanted:
             break
     return found
 

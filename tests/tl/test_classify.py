@@ -208,6 +208,39 @@ def test_rare_classes_are_on_both_sides_of_the_inner_part(small):
         assert 0 < values[inner].sum() < 6
 
 
+def placed(chroms, *, step, seed=0):
+    """Random sequences of 60 bp with coordinates, `step` bp apart, on chromosomes of these sizes."""
+    rng = np.random.default_rng(seed)
+    names = [f"{chrom}:{i * step}-{i * step + 60}" for chrom, size in chroms.items() for i in range(size)]
+    bases = pd.Series(["".join(rng.choice(list("ACGT"), 60)) for _ in names], index=names)
+    return gb.io.assemble(sequences=bases)
+
+
+def test_inner_part_is_neither_too_large_nor_too_small():
+    from genebert.tl._task_labels import inner_rows
+
+    for chroms in ({"chr1": 3000, "chr2": 10}, {"chr1": 600, "chr2": 600}):  # neither chromosome will do
+        mdata = placed(chroms, step=100)
+        train = np.ones(mdata.n_obs, dtype=bool)
+        for seed in range(3):
+            assert 0.1 <= inner_rows(mdata, train, seed=seed).mean() <= 0.3
+    mdata = placed({"chr1": 400, "chr2": 50, "chr3": 60, "chr4": 20}, step=100)
+    chrom = np.asarray(_keys.CHROM.get(mdata)).astype(str)
+    for seed in range(5):
+        inner = inner_rows(mdata, np.ones(mdata.n_obs, dtype=bool), seed=seed)
+        assert sorted(set(chrom[inner])) == ["chr2", "chr3", "chr4"]  # 130, nearest to the 132 that are wanted
+        assert "chr1" in chrom[~inner]
+
+
+def test_train_regions_that_hang_together_are_refused():
+    from genebert.tl._task_labels import inner_rows
+
+    mdata = placed({"chr1": 300, "chr2": 1}, step=30)  # tiles that overlap
+    message = r"Expected train regions of which 19 or more can be set apart.*found 1: 300 of 301 hang together"
+    with pytest.raises(ValueError, match=message):
+        inner_rows(mdata, np.ones(mdata.n_obs, dtype=bool), seed=0)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

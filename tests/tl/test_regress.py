@@ -23,22 +23,31 @@ def test_accessibility_is_predicted_in_its_own_units(tiny_model, make_small_toy)
     assert len(axis.get_yticks()) == 3
 
 
-def test_specificity_filters(tiny_model, make_small_toy):
+def test_specificity_is_that_of_all_cell_types(tiny_model, make_small_toy):
     mdata = make_small_toy(240)
-    gb.tl.regress(
-        mdata,
-        tiny_model,
-        target="accessibility",
-        cell_types=["Monocyte"],
-        method="probe",
-        baselines=["kmer"],
-        specificity=-1,
-    )
-    table = gb.get.evaluation(mdata, key="regression", split="test")
-    assert (table["n_regions"] <= 40).all()
+    options = {"target": "accessibility", "cell_types": ["Monocyte"], "method": "probe", "baselines": ["kmer"]}
+    table = np.asarray(mdata["atac"].X).copy()
+    table[:, 0] = np.nan  # a cell type that was never measured changes nothing
+    mdata["atac"].X = table
+    gb.tl.regress(mdata, tiny_model, specificity=0.5, **options)
+    index = np.array([gini_by_pairs(row[1:]) for row in table])
+    split = np.asarray(_keys.REGION_SPLIT.get(mdata))
+    chosen = index > index[split == "train"].mean() + 0.5 * index[split == "train"].std()
+    found = gb.get.evaluation(mdata, key="regression", split="test")
+    assert 0 < chosen[split == "test"].sum() < (split == "test").sum()
+    assert (found["n_regions"] == chosen[split == "test"].sum()).all()
     with pytest.raises(ValueError, match="`cell_types`"):
         gb.tl.regress(mdata, tiny_model, target="accessibility", cell_types=["Neuron"])
+    with pytest.raises(ValueError, match="Expected two columns or more to compare with `specificity`; found 1"):
+        gb.tl.regress(mdata, tiny_model, labels="promoter", specificity=1)
+
+
+def gini_by_pairs(values):
+    """Half the mean difference of two values, over their mean."""
+    return np.abs(values[:, None] - values).mean() / (2 * values.mean()) if values.any() else 0.0
 
 
 def test_gini():
     assert np.allclose(_gini(np.array([[1, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]], dtype=float)), [0, 0.75, 0])
+    missing = np.array([[2, np.nan, 1, np.nan], [np.nan] * 4, [np.nan, np.nan, 3, np.nan]])
+    assert np.allclose(_gini(missing), [gini_by_pairs(np.array([2, 1])), np.nan, 0], equal_nan=True)

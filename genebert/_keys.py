@@ -205,8 +205,9 @@ EMBEDDING = Slot(
 )  # fmt: skip
 _TASKS = ("gb.tl.classify", "gb.tl.predict")
 PROBABILITY = Slot(
-    None, "obsm", "task_proba", "calibrated probabilities, or values of `tl.regress` (`key_added` + `_proba`)",
-    "float32 DataFrame", "(regions, outputs)", (*_TASKS, "gb.tl.regress"),
+    None, "obsm", "task_proba",
+    "calibrated probabilities, or values of `tl.regress` (`key_added` + `_proba`); columns as in `params[\"outputs\"]`",
+    "float32 DataFrame; in an opened store a matrix", "(regions, outputs)", (*_TASKS, "gb.tl.regress"),
 )  # fmt: skip
 CALL = Slot(
     SEQ, "obs", "called", "the called class (`key_added`), where there is one", "category", "(regions,)", _TASKS

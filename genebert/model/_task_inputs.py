@@ -9,12 +9,15 @@ import numpy as np
 import torch
 
 from genebert import _keys
-from genebert._chunks import load, load_columns
+from genebert._chunks import load, load_columns, row_chunks
+from genebert._dna import N
 from genebert._motifs import default_motifs, log_odds, tf_names
+from genebert._validate import check_cell_type
 from genebert.pp._scan import Scanner
 
-__all__ = ["Contexts", "Inputs", "MotifSet"]
+__all__ = ["Contexts", "Inputs", "MotifSet", "pad_codes", "read_codes"]
 
+LEAST_OPEN = 20  # regions from which the scale of a cell type is measured
 _UNIFORM = np.full(4, 0.25)
 
 
@@ -111,6 +114,42 @@ class Contexts(NamedTuple):
         layer = "open" if _keys.OPEN.has(mdata) else self.layer
         return self._replace(layer=layer, scale=np.ones_like(self.scale)).read(mdata, rows) > 0
 
+    def elsewhere(self, mdata: Any, cell_type: str) -> Contexts:
+        """Read one cell type in place of each of those that were trained on, as if it were the own one of every output.
+
+        The scale of one that was not among them is measured on all regions of `mdata`: the mean over those that are
+        open in it, as it was in training. Calls need none.
+
+        Raises
+        ------
+        ValueError
+            When `mdata` lacks it, or hardly a region is open in it.
+        """
+        (_keys.OPEN if self.layer == "open" else _keys.ACCESSIBILITY).get(mdata)
+        check_cell_type(cell_type, mdata[_keys.ATAC].var_names)
+        alone = Contexts([cell_type], self.layer, np.ones(1, dtype=np.float32), ())
+        if cell_type in self.cell_types:
+            scale = self.scale[self.cell_types.index(cell_type)]
+        else:
+            scale = 1.0 if self.layer == "open" else alone._mean(mdata)
+        n_read = len(self.cell_types)
+        return self._replace(cell_types=[cell_type] * n_read, scale=np.full(n_read, scale, dtype=np.float32))
+
+    def _mean(self, mdata: Any) -> float:
+        """Mean accessibility of the regions that are open in the only cell type."""
+        total, count = 0.0, 0
+        for rows in row_chunks(mdata.n_obs):
+            is_open = self.is_open(mdata, rows)
+            total += float(self.read(mdata, rows)[is_open].sum(dtype=np.float64))
+            count += int(is_open.sum())
+        if count < LEAST_OPEN or total <= 0:
+            msg = (
+                f"Expected {LEAST_OPEN} regions or more that are open in {self.cell_types[0]!r}, whose mean accessibility is the unit "
+                f"of what the task reads; found {count}. Give more regions at once, or fit a task with tf_weight='open'."
+            )
+            raise ValueError(msg)
+        return total / count
+
     def assumed(self, n_regions: int, cell_type: str | None) -> np.ndarray:
         """What is taken where nothing was measured: open in all cell types, or in the named one only."""
         if cell_type is None:
@@ -131,3 +170,10 @@ class Contexts(NamedTuple):
 def read_codes(mdata: Any, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Read bases into memory."""
     return np.ascontiguousarray(load(_keys.DNA_CODE.get(mdata), rows), dtype=np.uint8)
+
+
+def pad_codes(codes: np.ndarray, length: int, *, is_centred: bool) -> np.ndarray:
+    """Add N to sequences that are shorter than `length`, as they were padded that a task was fitted with."""
+    missing = max(length - codes.shape[1], 0)
+    left = missing // 2 if is_centred else 0
+    return np.pad(codes, ((0, 0), (left, missing - left)), constant_values=N) if missing else np.asarray(codes)

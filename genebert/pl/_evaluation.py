@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -120,8 +120,13 @@ def _labelled(mdata: MuData, *, key: str, split: str) -> dict[str, tuple[np.ndar
             known &= _is_open(mdata, column, rows)
         truth = truth[known] == (number if is_class else 1)
         if 0 < truth.sum() < len(truth) and len(found) < MOST_CURVES:
-            found[output] = truth, np.asarray(table[output])[rows][known]
+            found[output] = truth, _column(table, outputs, output)[rows][known]
     return found
+
+
+def _column(table: pd.DataFrame | Any, outputs: list[str], output: str) -> np.ndarray:
+    """One output of all regions; in a store all of them are a matrix."""
+    return table[output].to_numpy() if hasattr(table, "columns") else load_columns(table, [outputs.index(output)])[:, 0]
 
 
 def _is_open(mdata: MuData, column: int, rows: np.ndarray) -> np.ndarray:

@@ -160,5 +160,6 @@ def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarra
     x, y, total = x - x.mean(), y - y.mean(), weights.sum(1)
     mx, my = weights @ x / total, weights @ y / total
     covariance = weights @ (x * y) / total - mx * my
+    product = (weights @ x**2 / total - mx**2) * (weights @ y**2 / total - my**2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return covariance / np.sqrt((weights @ x**2 / total - mx**2) * (weights @ y**2 / total - my**2))
+        return np.where(product > 0, covariance / np.sqrt(product), np.nan)

@@ -13,10 +13,9 @@ import torch
 from mudata import MuData
 
 from genebert import _keys, _mudata
-from genebert._chunks import load, row_chunks
 from genebert._dna import N
 from genebert._logging import info, warn
-from genebert._validate import check_key, check_literal, check_range
+from genebert._validate import check_literal, check_range
 from genebert.model import GeneBERT, Task
 from genebert.model._stack import Member, fit_stack
 from genebert.model._targets import Targets, probabilities
@@ -25,16 +24,14 @@ from genebert.model._task_network import FitOptions, TaskStrands
 from genebert.tl._baselines import BASELINES, FitData, baseline, linear, network, probe
 from genebert.tl._load import load as load_model
 from genebert.tl._task_labels import check_train, inner_rows, standardised
+from genebert.tl._task_results import check_result_key, predict_rows, write_predictions
 from genebert.tl._task_table import TASK, evaluation_table
 
 __all__ = [
     "Method",
     "OutputWeight",
-    "check_result_key",
     "check_task_options",
     "fit_task",
-    "predict_rows",
-    "write_predictions",
 ]
 
 Method = Literal["probe", "finetune"]
@@ -72,13 +69,6 @@ def check_task_options(
     check_result_key(mdata, key_added)
     _keys.DNA_CODE.get(mdata)
     _keys.REGION_SPLIT.get(mdata)
-
-
-def check_result_key(mdata: MuData, key_added: str) -> None:
-    """Raise where results would take the name of a modality or of a column that holds something else."""
-    taken = [slot.key for slot in _keys.SLOTS if slot.modality == _keys.SEQ and slot.attr == "obs"]
-    taken.remove(_keys.CALL.key)  # stands for any `key_added`
-    check_key(key_added, reserved=[*mdata.mod, *taken])
 
 
 def fit_task(
@@ -138,19 +128,19 @@ def fit_task(
     task = Task(
         kind=truth.kind, outputs=truth.outputs, seq_length=data.inputs.codes.shape[1], members=members,
         motifs=data.motifs, contexts=contexts, scale=None if mean is None else (mean, sd),
-        record={**params, "verb": verb, "base": model.digest, "strands": options.strands},
+        record={**params, "verb": verb, "base": model.digest, "strands": options.strands, "is_centred": _keys.CHROM.has(mdata)},
     )  # fmt: skip
-    predicted = {TASK: predict_rows(mdata, task)}
+    everywhere = predict_rows(mdata, task, rows=used)
+    predicted = {TASK: everywhere.kept}
     for name, found in _compared(parts[0], members[0], names=baselines, method=method).items():
-        predicted[name] = np.full((mdata.n_obs, truth.n_outputs), np.nan)
-        predicted[name][used] = found if mean is None else found * sd + mean
-    is_open = _is_open(mdata, contexts)
-    table = evaluation_table(predicted, truth, split, seed=options.seed, is_open=is_open)
+        predicted[name] = found if mean is None else found * sd + mean
+    is_open = _is_open(mdata, contexts, used)
+    table = evaluation_table(predicted, truth.take(used), split[used], seed=options.seed, is_open=is_open)
     _tell(table)
     mdata = _mudata.writable(mdata, copy=False)
-    write_predictions(mdata, task, predicted[TASK], key_added=key_added)
+    written = write_predictions(mdata, task, everywhere, key_added=key_added)
     _keys.record(
-        mdata, verb, key_added, params={**params, "outputs": task.outputs, "kind": task.kind}, table=table,
+        mdata, verb, key_added, params={**params, **written}, table=table,
         history=pd.DataFrame(history, columns=["model", "epoch", "split", "loss"]), model=task.digest,
     )  # fmt: skip
     return task
@@ -175,11 +165,11 @@ def _contexts(mdata: MuData, own: list[str], *, tf_weight: OutputWeight, train: 
     return Contexts.of(mdata, cell_types, layer=tf_weight, own=places, train=np.flatnonzero(train))
 
 
-def _is_open(mdata: MuData, contexts: Contexts | None) -> np.ndarray | None:
-    """Whether each region is accessible in the cell type of each output; an output without one has no such region."""
+def _is_open(mdata: MuData, contexts: Contexts | None, rows: np.ndarray) -> np.ndarray | None:
+    """Whether these regions are accessible in the cell type of each output; an output without one has no such region."""
     if contexts is None:
         return None
-    found = contexts.is_open(mdata, slice(None))
+    found = contexts.is_open(mdata, rows)
     return found[:, list(contexts.own)] & (np.array(contexts.own) >= 0)
 
 
@@ -239,28 +229,6 @@ def _compared(data: FitData, member: Member, *, names: Sequence[str] | None, met
         stack = fit_stack([model.logits(data.inputs.take(data.inner))], truth)
         found[name] = probabilities(stack([model.logits(data.inputs)]), data.targets.kind)
     return found
-
-
-def predict_rows(mdata: MuData, task: Task) -> np.ndarray:
-    """Predict all regions, chunk by chunk, float32 ``(regions, outputs)``."""
-    codes = _keys.DNA_CODE.get(mdata)
-    out = np.empty((mdata.n_obs, len(task.outputs)), dtype=np.float32)
-    for rows in row_chunks(mdata.n_obs):
-        out[rows] = task.predict_regions(mdata, rows, np.asarray(load(codes, rows)))
-    return out
-
-
-def write_predictions(mdata: MuData, task: Task, predicted: np.ndarray, *, key_added: str) -> None:
-    """Write probabilities, and the called class where there is one."""
-    table = pd.DataFrame(predicted, index=mdata.obs_names.copy(), columns=task.outputs)
-    replace(_keys.PROBABILITY, key=f"{key_added}_proba").set(mdata, table)
-    if task.kind == "binary":
-        called, classes = (predicted[:, 0] >= 0.5).astype(int), ["0", "1"]
-    elif task.kind == "multiclass":
-        called, classes = predicted.argmax(axis=1), task.outputs
-    else:
-        return
-    replace(_keys.CALL, key=key_added).set(mdata, pd.Categorical.from_codes(called, categories=classes))
 
 
 def _tell(table: pd.DataFrame) -> None:

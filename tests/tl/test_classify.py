@@ -286,6 +286,14 @@ def test_bad_labels(base, small):
         gb.tl.classify(mdata, base, labels="promoter")
 
 
+def test_a_column_of_the_users_own_is_kept(base, small):
+    mdata = small.copy()
+    mdata["seq"].obs["cohort"] = "a"
+    with pytest.raises(ValueError, match=r'obs\["cohort"\] was not written by a task'):
+        gb.tl.classify(mdata, base, labels="promoter", key_added="cohort")
+    assert (mdata["seq"].obs["cohort"] == "a").all()
+
+
 def test_missing_split(base, small):
     mdata = small.copy()
     del mdata["seq"].obs[_keys.REGION_SPLIT.key]

@@ -73,6 +73,14 @@ def test_r2_of_values_far_from_zero(rng):
     assert found["r2"][0] == pytest.approx(exact, abs=1e-6)
 
 
+def test_a_draw_of_one_region_has_no_correlation():
+    weights = np.array([[1, 1, 1], [3, 0, 0]], dtype=np.float32)
+    found = value_metrics(np.array([1.0, 2, 4]), np.array([1.5, 2, 3]), weights)
+    for metric in ("pearson", "spearman", "r2"):
+        assert np.isfinite(found[metric][0])
+        assert np.isnan(found[metric][1])
+
+
 def test_draws_do_not_depend_on_the_parts_they_come_in():
     whole, parts = (list(draw_weights(50, n_draws=7, rng=np.random.default_rng(3), most=most)) for most in (None, 150))
     assert [len(part) for part in parts] == [3, 3, 2]

@@ -1,12 +1,16 @@
 """Tracks: predictions as bedGraph and bigWig."""
 
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import genebert as gb
+from genebert._chunks import row_chunks
+from genebert.tl import _tracks
 from genebert.tl._tracks import plan_track
 
 
@@ -40,6 +44,36 @@ def test_bigwig(tiles, tmp_path, genome, has_genome):
         assert file.chroms() == ({"chr1": 100, "chr2": 200} if has_genome else {"chr1": 90, "chr2": 40})
         assert file.intervals("chr1") == ((0, 50, 0.5),)  # what could not be predicted is left out
         assert file.intervals("chr2") == ((0, 40, 0.25),)
+
+
+def test_a_bigwig_is_written_part_by_part(tiles, tmp_path, monkeypatch):
+    """With a stand-in for the library, which not every machine has."""
+    calls = []
+
+    class File:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exc):
+            (tmp_path / "found.bw").touch()
+
+        def addHeader(self, lengths):
+            calls.append(lengths)
+
+        def addEntries(self, chroms, starts, *, ends, values):
+            calls.append((chroms, starts, ends, values))
+
+    def opened(path, mode):
+        Path(path).touch()
+        return File()
+
+    monkeypatch.setitem(sys.modules, "pyBigWig", SimpleNamespace(open=opened))
+    monkeypatch.setattr(_tracks, "row_chunks", lambda n_rows: row_chunks(n_rows, step=1))
+    plan_track(tiles, tmp_path / "found.bw", genome=None)(np.array([0.25, 1, 0.5], dtype=np.float32))
+    assert calls == [
+        [("chr1", 90), ("chr2", 40)],
+        (["chr1"], [0], [50], [0.5]), (["chr1"], [50], [90], [1.0]), (["chr2"], [0], [40], [0.25]),
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_written_is_refused_first(tiles, tmp_path, genome, monkeypatch):

@@ -227,8 +227,10 @@ HIT_COLUMNS = ("region", "chrom", "start", "end", "strand", "tf", "motif_id", "s
 
 EVALUATION_COLUMNS = (
     "method", "split", "output", "metric", "value", "low", "high", "gain", "gain_low", "gain_high", "n_regions", "n_positive",
+    "n_seen",
 )  # fmt: skip
-"""Columns of ``table`` of `tl.classify`: one row per measurement; `gain` is what the task has over the method."""
+"""Columns of ``table`` of `tl.classify`: one row per measurement; `gain` is what the task has over the method; `n_seen` counts
+the regions on chromosomes whose openness, or labels, the pre-trained weights saw."""
 
 VARIANT_COLUMNS = ("chrom", "pos", "ref", "alt", "id", "status")
 """First columns of tables of variants, as `io.read_variants` returns them: one row per ALT allele."""

@@ -10,8 +10,9 @@ from mudata import MuData
 
 from genebert import _keys
 from genebert._logging import info, warn
+from genebert._motifs import PSEUDOCOUNT
 
-__all__ = ["check_inputs", "scan_params"]
+__all__ = ["check_inputs", "check_task_scan", "scan_params"]
 
 _VERB = "scan_motifs"
 _DECIDING = ("score", "background", "strands", "pseudocount")
@@ -52,15 +53,43 @@ def check_inputs(mdata: MuData, record: Mapping[str, Any]) -> None:
     _check_scan(mdata, record.get("scan"))
 
 
+def check_task_scan(mdata: MuData, record: Mapping[str, Any]) -> None:
+    """Compare how a task scans with a training record, where its pre-trained weights read the scores.
+
+    A task scans by itself: highest log-odds on both strands, of the matrices in `mdata`, which have its background and
+    pseudocount, else of the shipped motifs.
+
+    Raises
+    ------
+    ValueError
+        When the weights were trained on other scores.
+    """
+    found: dict[str, Any] = {"score": "max", "strands": "both"}
+    if not _keys.MOTIF.has(mdata):
+        found |= {"background": [0.25] * 4, "pseudocount": PSEUDOCOUNT}
+    elif (params := scan_params(mdata)) is not None:
+        found |= {name: params[name] for name in ("background", "pseudocount")}
+    remedy = "Take method='finetune', which learns the scale of scores anew"
+    _compare(
+        found, record.get("scan"), remedy=dict.fromkeys(("score", "strands"), remedy), what="a task's own scan has"
+    )
+
+
 def _check_scan(mdata: MuData, trained_on: Mapping[str, Any] | None) -> None:
-    found = scan_params(mdata) if _keys.TF_SCORE.has(mdata) else None
+    _compare(scan_params(mdata) if _keys.TF_SCORE.has(mdata) else None, trained_on, remedy={}, what="found")
+
+
+def _compare(
+    found: Mapping[str, Any] | None, trained_on: Mapping[str, Any] | None, *, remedy: Mapping[str, str], what: str
+) -> None:
+    """Raise where a parameter that is known of both differs."""
     if found is None or trained_on is None:
         return
     for name, expected in trained_on.items():
+        if name not in found:
+            continue
         same = found[name] == expected if isinstance(expected, str) else np.allclose(found[name], expected, atol=1e-3)
         if not same:
-            msg = (
-                f"Expected motif scores with {name}={expected!r}, as the model was trained on; found {found[name]!r}. "
-                f"Run gb.pp.scan_motifs(mdata, {name}={expected!r})."
-            )
+            advice = remedy.get(name, f"Run gb.pp.scan_motifs(mdata, {name}={expected!r})")
+            msg = f"Expected motif scores with {name}={expected!r}, as the model was trained on; {what} {found[name]!r}. {advice}."
             raise ValueError(msg)

@@ -144,22 +144,27 @@ def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
     For each of `REGRESSION` float64 ``(1 + draws,)``.
     """
     truth, predicted, weights = (part.astype(np.float64) for part in (truth, predicted, weights))
-    total = weights.sum(1)
-    square = weights @ (truth - predicted) ** 2 / total
-    centred = truth - truth.mean()  # else squares of far off values leave no digits for their variance
-    variance = weights @ centred**2 / total - (weights @ centred / total) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r2 = np.where(variance > 0, 1 - square / variance, np.nan)  # a draw of regions that are all alike has none
+    square = weights @ (truth - predicted) ** 2 / weights.sum(1)
     return {
         "pearson": _correlation(truth, predicted, weights),
-        "spearman": _correlation(rankdata(truth), rankdata(predicted), weights), "r2": r2, "rmse": np.sqrt(square),
+        "spearman": _correlation(rankdata(truth), rankdata(predicted), weights),
+        "r2": 1 - square / _moments(truth - truth.mean(), weights)[1], "rmse": np.sqrt(square),
     }  # fmt: skip
 
 
+def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each draw; NaN as the variance of regions that are all alike, up to rounding.
+
+    `x` is to be near 0: squares of values far from it leave no digits for their variance.
+    """
+    total = weights.sum(1)
+    mean, square = weights @ x / total, weights @ x**2 / total
+    variance = square - mean**2
+    return mean, np.where(variance > 1e-12 * square, variance, np.nan)
+
+
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    x, y, total = x - x.mean(), y - y.mean(), weights.sum(1)
-    mx, my = weights @ x / total, weights @ y / total
-    covariance = weights @ (x * y) / total - mx * my
-    product = (weights @ x**2 / total - mx**2) * (weights @ y**2 / total - my**2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(product > 0, covariance / np.sqrt(product), np.nan)
+    x, y = x - x.mean(), y - y.mean()
+    (mean_x, variance_x), (mean_y, variance_y) = (_moments(part, weights) for part in (x, y))
+    covariance = weights @ (x * y) / weights.sum(1) - mean_x * mean_y
+    return covariance / np.sqrt(variance_x * variance_y)

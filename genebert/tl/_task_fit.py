@@ -15,8 +15,10 @@ from mudata import MuData
 from genebert import _keys, _mudata
 from genebert._dna import N
 from genebert._logging import info, warn
-from genebert._validate import check_literal, check_range
+from genebert._validate import check_literal, check_range, listed
 from genebert.model import GeneBERT, Task
+from genebert.model._scan import check_task_scan
+from genebert.model._seen import Seen, seen_regions
 from genebert.model._stack import Member, fit_stack
 from genebert.model._targets import Targets, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet, read_codes
@@ -25,7 +27,7 @@ from genebert.tl._baselines import BASELINES, FitData, baseline, linear, network
 from genebert.tl._load import load as load_model
 from genebert.tl._task_labels import check_train, inner_rows, standardised
 from genebert.tl._task_results import check_result_key, predict_rows, write_predictions
-from genebert.tl._task_table import TASK, evaluation_table
+from genebert.tl._task_table import TASK, UNSCORED, evaluation_table
 
 __all__ = [
     "Method",
@@ -112,6 +114,8 @@ def fit_task(
     if class_weight == "balanced":
         scaled = replace(scaled, weights=scaled.take(train).balanced().weights)
     model, place = _resolved(model, device)
+    if method == "probe":  # in the other, pre-trained weights read bases alone
+        check_task_scan(mdata, model.training_record)
     contexts = _contexts(mdata, own, tf_weight=tf_weight, train=train)
     used = np.flatnonzero(truth.known)
     data = _data(mdata, scaled, used, contexts=contexts, model=model, options=options, device=place)
@@ -134,8 +138,10 @@ def fit_task(
     predicted = {TASK: everywhere.kept}
     for name, found in _compared(parts[0], members[0], names=baselines, method=method).items():
         predicted[name] = found if mean is None else found * sd + mean
-    is_open = _is_open(mdata, contexts, used)
-    table = evaluation_table(predicted, truth.take(used), split[used], seed=options.seed, is_open=is_open)
+    table = evaluation_table(
+        predicted, truth.take(used), split[used], seed=options.seed, is_open=_is_open(mdata, contexts, used),
+        is_seen=_seen(mdata, model, used, split=split),
+    )  # fmt: skip
     _tell(table)
     mdata = _mudata.writable(mdata, copy=False)
     written = write_predictions(mdata, task, everywhere, key_added=key_added)
@@ -171,6 +177,25 @@ def _is_open(mdata: MuData, contexts: Contexts | None, rows: np.ndarray) -> np.n
         return None
     found = contexts.is_open(mdata, rows)
     return found[:, list(contexts.own)] & (np.array(contexts.own) >= 0)
+
+
+def _seen(mdata: MuData, model: GeneBERT, rows: np.ndarray, *, split: np.ndarray) -> np.ndarray:
+    """Whether these regions lie on chromosomes that the pre-trained weights saw; warn where such are scored."""
+    seen = Seen.of(model.training_record)
+    found = seen_regions(mdata, seen)
+    is_scored = np.isin(split[rows], UNSCORED, invert=True)
+    if n_seen := int((found[rows] & is_scored).sum()):
+        names = pd.unique(np.asarray(_keys.CHROM.get(mdata)).astype(str)[~found])
+        what = f"the openness of {listed(seen.cell_types)}" if seen.cell_types else "labels"
+        remedy = (
+            f"Hold out {listed(names)}, which they did not see" if len(names) else "Pre-train on others: gb.tl.pretrain"
+        )
+        warn(
+            f"{n_seen:,} of {int(is_scored.sum()):,} scored regions lie on chromosomes where the pre-trained weights saw {what}; "
+            f"column n_seen of the table counts them. {remedy}.",
+            stacklevel=5,
+        )
+    return found[rows]
 
 
 def _resolved(model: GeneBERT | str | Path | None, device: str) -> tuple[GeneBERT, torch.device]:

@@ -13,7 +13,7 @@ from genebert import _keys
 from genebert.model._targets import Targets
 from genebert.tl._metrics import class_metrics, draw_weights, label_metrics, value_metrics
 
-__all__ = ["ALL", "TASK", "evaluation_table"]
+__all__ = ["ALL", "TASK", "UNSCORED", "evaluation_table"]
 
 TASK = "genebert"
 """The method that the task itself is."""
@@ -31,6 +31,7 @@ def evaluation_table(
     *,
     seed: int,
     is_open: np.ndarray | None = None,
+    is_seen: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Score methods on the same regions.
 
@@ -47,6 +48,8 @@ def evaluation_table(
     is_open
         Whether a region is accessible in the cell type of an output, bool ``(regions, outputs)``: each split is scored within
         those, too, as ``<split>_open``, where accessibility alone tells nothing.
+    is_seen
+        Whether a region lies where the pre-trained weights saw more than sequence, bool ``(regions,)``; None: nowhere.
 
     Returns
     -------
@@ -54,6 +57,7 @@ def evaluation_table(
     over the method, on the same draws.
     """
     rows: list[dict[str, Any]] = []
+    is_seen = np.zeros(len(split), dtype=bool) if is_seen is None else is_seen
     within = [("", targets)]
     if is_open is not None:
         within.append(("_open", replace(targets, values=np.where(is_open, targets.values, np.nan))))
@@ -62,11 +66,13 @@ def evaluation_table(
             chosen = np.flatnonzero((split == name) & labels.known)
             if name not in UNSCORED and len(chosen):
                 found = {method: values[chosen] for method, values in predicted.items()}
-                rows += _rows(found, labels.take(chosen), split=name + suffix, seed=seed)
+                rows += _rows(found, labels.take(chosen), is_seen[chosen], split=name + suffix, seed=seed)
     return pd.DataFrame(rows, columns=list(_keys.EVALUATION_COLUMNS))
 
 
-def _rows(predicted: Mapping[str, np.ndarray], truth: Targets, *, split: str, seed: int) -> list[dict[str, Any]]:
+def _rows(
+    predicted: Mapping[str, np.ndarray], truth: Targets, is_seen: np.ndarray, *, split: str, seed: int
+) -> list[dict[str, Any]]:
     n_regions = len(truth.values)
     n_draws = N_DRAWS if truth.n_outputs <= MANY_OUTPUTS else FEW_DRAWS
     n_draws = max(FEW_DRAWS, min(n_draws, MOST_CELLS // n_regions))
@@ -78,7 +84,7 @@ def _rows(predicted: Mapping[str, np.ndarray], truth: Targets, *, split: str, se
     rows = []
     for method, outputs in scored.items():
         for output, metrics in outputs.items():
-            sizes = _sizes(truth, output)
+            sizes = _sizes(truth, output, is_seen)
             for metric, draws in metrics.items():
                 gain = _interval(scored[TASK][output][metric] - draws, names=("gain", "gain_low", "gain_high"))
                 row = {"method": method, "split": split, "output": output, "metric": metric, **_interval(draws)}
@@ -103,14 +109,14 @@ def _interval(draws: np.ndarray, names: tuple[str, str, str] = ("value", "low", 
     return dict(zip(names, (float(draws[0]), float(low), float(high)), strict=True))
 
 
-def _sizes(truth: Targets, output: str) -> dict[str, int]:
-    if output == ALL or truth.kind == "multiclass":
-        wanted = truth.outputs.index(output) if output != ALL else None
-        positive = 0 if wanted is None else int((truth.values == wanted).sum())
-        return {"n_regions": int(truth.known.sum()), "n_positive": positive}
-    values = truth.values[:, truth.outputs.index(output)]
-    positive = 0 if truth.kind == "regression" else int((values == 1).sum())
-    return {"n_regions": int((~np.isnan(values)).sum()), "n_positive": positive}
+def _sizes(truth: Targets, output: str, is_seen: np.ndarray) -> dict[str, int]:
+    known, positive = truth.known, 0
+    if truth.kind == "multiclass":
+        positive = 0 if output == ALL else int((truth.values == truth.outputs.index(output)).sum())
+    elif output != ALL:
+        values = truth.values[:, truth.outputs.index(output)]
+        known, positive = ~np.isnan(values), 0 if truth.kind == "regression" else int((values == 1).sum())
+    return {"n_regions": int(known.sum()), "n_positive": positive, "n_seen": int((known & is_seen).sum())}
 
 
 def _scored(truth: Targets, found: np.ndarray, weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:

@@ -10,10 +10,11 @@ import genebert as gb
 if TYPE_CHECKING:
     from mudata import MuData
 
-__all__ = ["CELLS", "check_output", "check_sequences", "ends_in", "read"]
+__all__ = ["CELLS", "FASTA", "check_output", "check_sequences", "ends_in", "read"]
 
 CONTAINERS = (".h5mu", ".zarr")
-SEQUENCES = (".fa", ".fasta", ".fna", ".tsv", ".csv")
+FASTA = (".fa", ".fasta", ".fna")
+SEQUENCES = (*FASTA, ".tsv", ".csv")
 REGIONS = (".bed", ".narrowpeak", ".broadpeak")
 CELLS = (".h5ad",)
 TENX = (".h5",)
@@ -31,8 +32,13 @@ def check_sequences(path: Path, *, has_sequences: bool) -> None:
         raise ValueError(msg)
 
 
-def read(path: Path, *, groupby: str | None, replicate: str | None, duplicates: str) -> MuData:
-    """Read regions, sequences, cells x peaks or a MuData, by the end of the name."""
+def read(
+    path: Path, *, groupby: str | None, replicate: str | None, duplicates: str, labels: Path | None = None
+) -> MuData:
+    """Read regions, sequences, cells x peaks or a MuData, by the end of the name; `labels` are those of a FASTA."""
+    if labels is not None and not ends_in(path, FASTA):
+        msg = f"Expected --label-table only beside a FASTA ({', '.join(FASTA)}); found {path.name!r}. Leave it out."
+        raise ValueError(msg)
     if duplicates != "error" and not ends_in(path, REGIONS):
         msg = f"Expected --duplicates only for regions ({', '.join(REGIONS)}); found {path.name!r}. Leave it out."
         raise ValueError(msg)
@@ -50,7 +56,7 @@ def read(path: Path, *, groupby: str | None, replicate: str | None, duplicates: 
     if ends_in(path, CONTAINERS):
         return gb.io.read(path)
     if ends_in(path, SEQUENCES):
-        return gb.io.read_sequences(path)
+        return gb.io.read_sequences(path, labels=labels)
     if ends_in(path, REGIONS):
         return gb.io.read_regions(path, duplicates=duplicates)
     known = ", ".join((*REGIONS, *SEQUENCES, *CELLS, *CONTAINERS))

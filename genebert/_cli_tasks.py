@@ -10,7 +10,7 @@ import typer
 
 import genebert as gb
 from genebert import _keys
-from genebert._cli_files import check_output, check_sequences, read
+from genebert._cli_files import FASTA, check_output, check_sequences, ends_in, read
 from genebert._validate import check_literal
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def classify(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Sequences with labels (.tsv, .csv: columns `sequence`, `label`), or an .h5mu or .zarr with labels.",
+            help="Sequences with labels (.tsv, .csv: columns `sequence`, `label`; or .fa with --label-table), or an .h5mu or "
+            ".zarr with labels.",
             show_default=False,
         ),
     ],
@@ -40,6 +41,10 @@ def classify(
     labels: Annotated[
         str | None,
         typer.Option("--labels", "-l", help="Columns with labels, joined by commas.", show_default="those of the task"),
+    ] = None,
+    label_table: Annotated[
+        Path | None,
+        typer.Option("--label-table", help="Labels of a FASTA (.tsv, .csv): a column `name`, the others are labels."),
     ] = None,
     task: Annotated[str, typer.Option(help=f"What is told apart: {', '.join(TASKS)}.")] = "classify",
     method: Annotated[str, typer.Option(help="finetune, or probe: a linear model on the embedding.")] = "finetune",
@@ -62,6 +67,8 @@ def classify(
     --------
     `genebert classify promoters.tsv --task promoter -o my_promoters`
 
+    `genebert classify promoters.fa --label-table labels.tsv --task promoter -o my_promoters`
+
     `genebert classify peaks.h5mu --labels "CTCF|K562,CTCF|HepG2" --task tf_binding -o my_ctcf`
     """
     from genebert.model._pretrained import WEIGHTS
@@ -72,8 +79,11 @@ def classify(
     if (output / FOLDER / WEIGHTS).exists():
         msg = f"Expected no task in {output}; found one. Choose another folder, or remove it."
         raise ValueError(msg)
-    mdata = read(data, groupby=None, replicate=None, duplicates="error")
+    mdata = read(data, groupby=None, replicate=None, duplicates="error", labels=label_table)
     check_sequences(data, has_sequences=_keys.DNA_CODE.has(mdata))
+    if ends_in(data, FASTA) and label_table is None:
+        msg = f"Expected labels beside the FASTA {data.name!r}; found none. Give them: --label-table labels.tsv."
+        raise ValueError(msg)
     _keys.LABELS.get(mdata)
     if not _keys.REGION_SPLIT.has(mdata):
         gb.pp.split_regions(mdata, by="similarity", val=0)

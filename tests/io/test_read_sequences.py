@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import genebert as gb
@@ -110,3 +111,57 @@ def test_all_n_records_are_counted(file):
 def test_a_chromosome_is_not_a_sequence(file):
     with pytest.raises(ValueError, match="the longest has 1000001"):
         gb.io.read_sequences(file(">chr1\n" + "A" * 1_000_001 + "\n"))
+
+
+RECORDS = ">007 first\nACGT\n>b\nGGCC\n>c\nTTTT\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("name\tlabel\nc\t1\n007\t0\n", "labels.tsv"),
+        ("record,label\nc,1\n007,0\n", "labels.csv"),  # the first column holds the names
+        ("label\tname\n1\tc\n0\t007\n", "labels.tsv.gz"),
+    ],
+)
+def test_labels_beside_a_fasta(file, text, name):
+    mdata = gb.io.read_sequences(file(RECORDS), labels=file(text, name), task="promoter")
+    assert list(mdata.obs_names) == ["007", "b", "c"]
+    np.testing.assert_array_equal(LABELS.get(mdata), np.array([[0], [np.nan], [1]], dtype=np.float32))
+    assert list(mdata[LABEL].var_names) == ["label"]
+    assert list(LABEL_TASK.get(mdata)) == ["promoter"]
+
+
+def test_labels_of_a_fasta_from_a_dataframe(file):
+    table = pd.DataFrame({"A|x": [1, 0, -1], "B|x": [0, 1, 1], "note": 3}, index=["b", "c", "007"])
+    options = {"label_columns": ["B|x", "A|x"], "missing_values": (-1,)}
+    mdata = gb.io.read_sequences(file(RECORDS), labels=table, **options)
+    assert list(mdata[LABEL].var_names) == ["B|x", "A|x"]
+    np.testing.assert_array_equal(LABELS.get(mdata), np.array([[1, np.nan], [0, 1], [1, 0]], dtype=np.float32))
+    assert gb.io.read_sequences(file(RECORDS), labels=table)[LABEL].n_vars == 3
+    placed = file(">chr1:0-4\nACGT\n>chr1:8-12\nGGCC\n", "places.fa")
+    table = pd.DataFrame({"label": [1, 0]}, index=["chr1:8-12", "chr1:0-4"])
+    assert LABELS.get(gb.io.read_sequences(placed, labels=table, coordinates=True))[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("name\tlabel\nd\t1\nb\t0\n", {}, r"found 1 of 2 that are none: d. The records are called 007, b, c"),
+        ("name\tlabel\nb\t1\nb\t0\n", {}, "repeated"),
+        ("name\nb\n", {}, "Expected a column of labels beside the names"),
+        ("name\tlabel\nb\tyes\n", {}, "Expected numbers or missing values"),
+        ("name\tlabel\nb\t1\n", {"label_columns": ["site"]}, "site missing"),
+        ("name\tlabel\nb\t1\n", {"name_column": "id"}, "id missing"),
+    ],
+)
+def test_bad_labels_beside_a_fasta(file, text, options, message):
+    with pytest.raises(ValueError, match=message):
+        gb.io.read_sequences(file(RECORDS), labels=file(text, "labels.tsv"), **options)
+
+
+def test_labels_of_another_kind(file):
+    with pytest.raises(TypeError, match="found list"):
+        gb.io.read_sequences(file(RECORDS), labels=[0, 1, 1])
+    with pytest.raises(ValueError, match="Expected no `labels` beside a table"):
+        gb.io.read_sequences(file(TABLE), labels=file(TABLE, "other.tsv"))

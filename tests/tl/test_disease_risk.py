@@ -58,8 +58,12 @@ def test_carriers_are_told_from_controls(cohort, effects):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shuffled_phenotypes_are_chance(cohort, seed):
+    """And those that are not shuffled are told by the same two measures."""
     rng = np.random.default_rng(seed)
     cohort.var["distance"] = 0.2 + cohort.var["risk"]
+    real = gb.tl.disease_risk(cohort, n_permutations=19, rng=seed).metrics.iloc[0]
+    assert real["low"] > 0.5
+    assert real["pvalue"] == 0.05
     cohort.obs["phenotype"] = rng.permutation(cohort.obs["phenotype"].to_numpy())
     best = gb.tl.disease_risk(cohort, n_permutations=19, rng=seed).metrics.iloc[0]
     assert best["low"] <= 0.5 <= best["high"]

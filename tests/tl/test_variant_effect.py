@@ -254,6 +254,44 @@ def test_what_cannot_be_scored_is_kept(genome, text):
     assert table.index.tolist() == list("abcdefg")  # the table of the caller stays as it is
 
 
+def test_a_thousand_broken_rows_yield_a_thousand_statuses(genome, text, tmp_path):
+    ref = text[99]
+    alt, other = "ACGT".replace(ref, "")[:2]
+    kinds = {
+        f"chr1\t100\t.\t{other}\t{alt}": "REF mismatch", f"chr1\tx1\t.\t{ref}\t{alt}": "malformed",
+        f"chr1\t-5\t.\t{ref}\t{alt}": "malformed", f"chr1\t2009\t.\t{ref}\t{alt}": "beyond the end",
+        f"chr77\t100\t.\t{ref}\t{alt}": "unknown chromosome", f"chr1\t100\t.\t{ref}\t<DEL>": "symbolic allele",
+        f"chr1\t100\t.\t{ref}\t*": "symbolic allele", f"chr1\t100\t.\t{ref}\t.": "no change",
+        f"chr1\t100\t.\t{ref}\t{ref}": "no change", f"chr1\t100\t.\tN\t{alt}": "not ACGT",
+        f"chr1\t100\t.\t{ref}\t{alt}]chr2:7]": "symbolic allele", "chr1": "malformed", "chr1\t100\t.": "malformed",
+        "\t\t\t\t": "malformed", f"chr1\t1.5\t.\t{ref}\t{alt}": "malformed", f"chr1\t100\t.\t\t{alt}": "malformed",
+        f"chr1\t100\t.\t{text[99:200]}\t{ref}": "allele too long", f"chr1\t100\t.\t{ref}\t\u2603": "not ACGT",
+    }  # fmt: skip
+    lines = [line for line in kinds for _ in range(56)][:1000]
+    (tmp_path / "x.vcf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = gb.tl.variant_effect(tmp_path / "x.vcf", FakeTask(), genome=genome, mismatch="mark")
+    assert len(found) == 1000
+    wanted = np.array([kinds[line] for line in lines], dtype=object)
+    is_again = found.duplicated(["chrom", "pos", "ref", "alt"]).to_numpy() & (wanted == "allele too long")
+    assert found["status"].tolist() == np.where(is_again, "duplicate", wanted).tolist()
+    assert found[["effect_open", "effect_bound"]].isna().all(axis=None)
+
+
+def test_indels_equal_two_sequences_written_by_hand_with_the_shipped_weights(genome, text):
+    rows = [
+        ("chr1", 500, text[499:507], text[499]),
+        ("chr1", 800, text[799], text[799] + "ACGTT"),
+        ("chr1", 900, text[899:901], "GATT"),
+    ]
+    table = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt"])
+    hand = [[_by_hand(text, pos, ref, allele) for allele in (ref, alt)] for _, pos, ref, alt in rows]
+    found = gb.tl.variant_effect(table, genome=genome, seq_length=LENGTH)
+    wanted = gb.tl.variant_effect(pd.DataFrame(hand, columns=["ref_sequence", "alt_sequence"]))
+    for column in ("distance", "effect_motif", "motif"):
+        assert found[column].tolist() == wanted[column].tolist()
+    assert (found["distance"] > 0).all()
+
+
 def test_marked_rows_of_another_assembly_stay_marked(tmp_path, genome):
     rng = np.random.default_rng(0)
     rows = [

@@ -37,6 +37,18 @@ def variant_effect(
         list[str] | None,
         typer.Option(help="Of a task that reads one; may be repeated.", show_default=False),
     ] = None,
+    strands: Annotated[
+        str, typer.Option(help="auto: as a task was fitted, both for a model; or both, or forward (a model only).")
+    ] = "auto",
+    motifs: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the motifs of a model that was not trained with the shipped ones.", show_default=False
+        ),
+    ] = None,
+    mismatch: Annotated[
+        str, typer.Option(help="REF differs from the genome in most rows: error, or mark the rows and go on.")
+    ] = "error",
     batch_size: Annotated[int, typer.Option(min=1, help="Variants per batch.")] = 256,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU if there is one.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
@@ -51,11 +63,10 @@ def variant_effect(
     if not resume and output.exists():
         msg = f"Expected no file at {output}; found one. Go on with it by --resume, or choose another name."
         raise ValueError(msg)
-    table = gb.io.read_variants(variants, genome=gb.Genome(genome))
     chosen = cell_type or [None]
     found = gb.tl.variant_effect(
-        table, model, genome=gb.Genome(genome), seq_length=seq_length, cell_type=chosen if len(chosen) > 1 else chosen[0],
-        batch_size=batch_size, device=device, output=output, resume=resume,
+        variants, model, genome=genome, seq_length=seq_length, cell_type=chosen if len(chosen) > 1 else chosen[0],
+        strands=strands, motifs=motifs, mismatch=mismatch, batch_size=batch_size, device=device, output=output, resume=resume,
     )  # fmt: skip
     counts = ", ".join(f"{count} {status}" for status, count in found["status"].value_counts().items())
     typer.echo(f"Wrote {output}: {len(found)} variants" + (f" ({counts})" if counts else ""))

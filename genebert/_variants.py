@@ -15,10 +15,10 @@ from genebert._genome import Genome
 from genebert._validate import check_columns
 
 __all__ = [
-    "ALT", "ALT_SEQUENCE", "BEYOND", "CHROM", "DUPLICATE", "ID", "MALFORMED", "MISMATCH", "MULTI_ALLELIC", "NOT_ACGT", "NO_CHANGE",
+    "ALT", "ALT_SEQUENCE", "BEYOND", "CHROM", "CUT_OFF", "DUPLICATE", "ID", "MALFORMED", "MISMATCH", "MULTI_ALLELIC", "NOT_ACGT", "NO_CHANGE",
     "OK", "POS", "REF", "REF_SEQUENCE", "SCORABLE", "STATUS", "STATUSES", "SWAPPED", "SYMBOLIC", "TOO_LONG",
     "UNKNOWN_CHROM", "AlleleCodes", "allele_status", "alleles_as_sequences", "alleles_in_genome", "genome_status",
-    "mark_duplicates", "parse_position", "refuse_other_assembly", "row_status",
+    "is_cut_off", "mark_duplicates", "parse_position", "positions", "refuse_other_assembly", "row_status", "variant_keys",
 ]  # fmt: skip
 
 CHROM, POS, REF, ALT, ID, STATUS = "chrom", "pos", "ref", "alt", "id", "status"
@@ -37,16 +37,17 @@ MISMATCH = "REF mismatch"
 DUPLICATE = "duplicate"
 MALFORMED = "malformed"
 TOO_LONG = "allele too long"
+CUT_OFF = "change cut off"
 SCORABLE = (OK, MULTI_ALLELIC, SWAPPED)
 STATUSES = (
-    *SCORABLE, SYMBOLIC, NO_CHANGE, NOT_ACGT, UNKNOWN_CHROM, BEYOND, MISMATCH, DUPLICATE, MALFORMED, TOO_LONG,
+    *SCORABLE, SYMBOLIC, NO_CHANGE, NOT_ACGT, UNKNOWN_CHROM, BEYOND, MISMATCH, DUPLICATE, MALFORMED, TOO_LONG, CUT_OFF,
 )  # fmt: skip
 
 _POSITION = re.compile(r"\d{1,18}(\.0*)?", re.ASCII)  # pandas writes whole numbers beside missing ones as 5.0
 _BASES = re.compile(r"[ACGTacgt]+", re.ASCII)
 _BREAKEND = re.compile(r"[\[\]]|^\.[ACGTN]+$|^[ACGTN]+\.$", re.IGNORECASE | re.ASCII)
 _FEWEST = 10
-"""Rows below which nothing is said about the assembly: a few may disagree by chance."""
+"""Rows that can be compared, below which nothing is said about the assembly: a few may disagree by chance."""
 
 
 class AlleleCodes(NamedTuple):
@@ -88,28 +89,44 @@ def row_status(table: pd.DataFrame) -> np.ndarray:
         When a column is missing.
     """
     check_columns(table.columns, (CHROM, POS, REF, ALT), what="a table of variants")
-    found = np.empty(len(table), dtype=object)
-    for row, (chrom, pos, ref, alt) in enumerate(
-        zip(*(table[column].tolist() for column in (CHROM, POS, REF, ALT)), strict=True)
-    ):
-        is_placed = isinstance(chrom, str) and chrom.strip() not in {"", "."} and parse_position(pos) >= 0
-        found[row] = allele_status(ref, alt) if is_placed else MALFORMED
-        if found[row] in SCORABLE and parse_position(pos) == 0:
-            found[row] = BEYOND
+    pos, (ref, refs), (alt, alts) = positions(table[POS]), *(_factorized(table[name]) for name in (REF, ALT))
+    pairs, place = np.unique(ref * len(alts) + alt, return_inverse=True)
+    letters = [allele_status(refs[pair // len(alts)], alts[pair % len(alts)]) for pair in pairs.tolist()]
+    chrom, chroms = _factorized(table[CHROM])
+    is_named = np.array([isinstance(name, str) and name.strip() not in {"", "."} for name in chroms], dtype=bool)
+    found = np.array(letters, dtype=object)[place]
+    found[~is_named[chrom] | (pos < 0)] = MALFORMED
+    found[np.isin(found, SCORABLE) & (pos == 0)] = BEYOND
     return found
+
+
+def positions(column: pd.Series) -> np.ndarray:
+    """Positions as int64 ``(variants,)``; `NO_POSITION` where one is no number."""
+    if pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any():
+        values = column.to_numpy(dtype=np.int64)
+        return np.where((values >= 0) & (values < 10**18), values, NO_POSITION)
+    return np.fromiter((parse_position(value) for value in column), dtype=np.int64, count=len(column))
+
+
+def _factorized(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each value, and the values: few, where millions of variants share alleles."""
+    return pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=False)
+
+
+def variant_keys(table: pd.DataFrame) -> pd.DataFrame:
+    """Chromosome without its style, position and alleles in capitals, which tell variants apart."""
+    plain = {CHROM: canonical, REF: str.upper, ALT: str.upper}
+    keys = {}
+    for name, rule in plain.items():
+        numbers, values = _factorized(table[name].astype(str))
+        keys[name] = np.array([rule(value) for value in values], dtype=object)[numbers]
+    return pd.DataFrame({CHROM: keys[CHROM], POS: positions(table[POS]), REF: keys[REF], ALT: keys[ALT]})
 
 
 def mark_duplicates(table: pd.DataFrame, status: np.ndarray) -> np.ndarray:
     """Status in which the second and later rows of the same variant, among those to score, are duplicates."""
-    status, seen = status.copy(), set()
-    columns = (table[column].tolist() for column in (CHROM, POS, REF, ALT))
-    for row, (chrom, pos, ref, alt) in enumerate(zip(*columns, strict=True)):
-        if status[row] not in SCORABLE:
-            continue
-        key = (canonical(chrom), parse_position(pos), ref.upper(), alt.upper())
-        if key in seen:
-            status[row] = DUPLICATE
-        seen.add(key)
+    status, rows = status.copy(), np.flatnonzero(np.isin(status, SCORABLE))
+    status[rows[variant_keys(table.iloc[rows]).duplicated().to_numpy()]] = DUPLICATE
     return status
 
 
@@ -117,11 +134,10 @@ def genome_status(table: pd.DataFrame, status: np.ndarray, genome: Genome) -> np
     """Compare the rows to score with a genome: unknown chromosome, beyond the end, REF mismatch, alleles swapped."""
     status = status.copy()
     rows = np.flatnonzero(np.isin(status, SCORABLE))
-    chrom, pos, ref, alt = (table[column].to_numpy()[rows] for column in (CHROM, POS, REF, ALT))
+    chrom, ref, alt = (table[column].to_numpy(dtype=object)[rows] for column in (CHROM, REF, ALT))
     names = genome.match(chrom)
-    for row, name, start, first, second in zip(
-        rows, map(names.get, chrom), [parse_position(value) - 1 for value in pos], ref, alt, strict=True
-    ):
+    starts = positions(table[POS])[rows] - 1
+    for row, name, start, first, second in zip(rows, map(names.get, chrom), starts, ref, alt, strict=True):
         if name is None:
             status[row] = UNKNOWN_CHROM
             continue
@@ -146,22 +162,25 @@ def refuse_other_assembly(table: pd.DataFrame, status: np.ndarray, genome: Genom
     """Raise when most REF alleles are not those of the genome.
 
     On another assembly about a quarter of single bases agree by chance and another quarter looks swapped, so both
-    are asked for: REF disagrees in most rows, and in more than a quarter neither allele is there. A table whose
-    alleles are merely swapped passes.
+    are asked for: REF disagrees in most of the rows that can be compared, and in more than a quarter of them neither
+    allele is there. A table whose alleles are merely swapped passes.
 
     Raises
     ------
     ValueError
         With what it may be.
     """
-    mismatch, swapped = (int((status == kind).sum()) for kind in (MISMATCH, SWAPPED))
-    if len(table) < _FEWEST or mismatch + swapped <= len(table) / 2 or mismatch <= len(table) / 4:
+    mismatch, swapped, alike = (
+        int(np.isin(status, kinds).sum()) for kinds in ((MISMATCH,), (SWAPPED,), (OK, MULTI_ALLELIC))
+    )
+    compared = mismatch + swapped + alike
+    if compared < _FEWEST or mismatch + swapped <= compared / 2 or mismatch <= compared / 4:
         return
     guess = "the variants are probably of another assembly, such as GRCh37 (hg19) against GRCh38 (hg38)"
     if _is_shifted(table, status, genome):
         guess = "the positions are probably 0-based: add 1 to each"
     msg = (
-        f"Expected REF alleles that lie in {genome.path.name}; in {mismatch + swapped} of {len(table)} rows they do not: "
+        f"Expected REF alleles that lie in {genome.path.name}; in {mismatch + swapped} of {compared} rows that can be compared they do not: "
         f"{guess}{hint}. Give the genome that the variants were called on, or lift them over first; "
         'mismatch="mark" reads them all the same.'
     )
@@ -209,13 +228,35 @@ def alleles_in_genome(table: pd.DataFrame, status: Sequence[str], genome: Genome
 
 
 def alleles_as_sequences(table: pd.DataFrame, *, seq_length: int) -> AlleleCodes:
-    """Sequences that were given, centred in windows of one length: padded with N, or cut, alike on both sides."""
+    """Sequences that were given, in windows of one length: as in fitting, shorter ones are padded with N on the right.
+
+    Longer ones, which fitting never meets, are cut alike on both sides; `is_cut_off` tells whose change is lost by that.
+    """
     pair = AlleleCodes(*np.full((2, len(table), seq_length), encode("N")[0], dtype=np.uint8))
     for codes, column in zip(pair, (REF_SEQUENCE, ALT_SEQUENCE), strict=True):
         for row, text in enumerate(table[column]):
-            bases = encode(text)
-            cut = max(len(bases) - seq_length, 0) // 2
-            bases = bases[cut : cut + seq_length]
-            first = (seq_length - len(bases)) // 2
-            codes[row, first : first + len(bases)] = bases
+            cut = _n_cut(text, seq_length)
+            bases = encode(text[cut : cut + seq_length])
+            codes[row, : len(bases)] = bases
     return pair
+
+
+def is_cut_off(ref: str, alt: str, *, seq_length: int) -> bool:
+    """Whether a base in which two sequences differ lies outside the window that is cut from the middle of each."""
+    ref, alt = ref.upper(), alt.upper()
+    if max(len(ref), len(alt)) <= seq_length or ref == alt:
+        return False
+    before = _n_alike(ref, alt)
+    behind = _n_alike(ref[before:][::-1], alt[before:][::-1])
+    cuts = [(_n_cut(text, seq_length), len(text) - behind) for text in (ref, alt)]
+    return any(before < cut or end > cut + seq_length for cut, end in cuts)
+
+
+def _n_alike(first: str, second: str) -> int:
+    """Letters at the start that two texts share."""
+    shorter = min(len(first), len(second))
+    return next((place for place in range(shorter) if first[place] != second[place]), shorter)
+
+
+def _n_cut(text: str, seq_length: int) -> int:
+    return max(len(text) - seq_length, 0) // 2

@@ -59,7 +59,7 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fail(message: str) -> None:
-    message = re.sub(r'\b(duplicates|missing)="(\w+)"', r"--\1 \2", message)  # as an option is given here
+    message = re.sub(r'\b(duplicates|missing|mismatch)="(\w+)"', r"--\1 \2", message)  # as an option is given here
     message = message.replace("resume=True", "--resume").replace(
         "another `checkpoint_dir` for another run", "another folder with --output"
     )

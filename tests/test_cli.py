@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import genebert as gb
 from genebert import _keys
 from genebert.cli import app
+from genebert.nn import GeneBERTConfig
 
 
 @pytest.fixture
@@ -246,3 +247,45 @@ def test_variant_effect(run, tmp_path):
     assert run(*command, "--resume").exit_code == 0
     result = run(*command[:-1], tmp_path / "effects.h5mu")
     assert "Expected --output to end in .tsv or .parquet; found 'effects.h5mu'" in result.stderr
+
+
+def test_variants_of_another_assembly_are_marked_on_request(run, tmp_path):
+    gb.datasets.toy_cohort(n_individuals=4, n_variants=24, folder=tmp_path)
+    shifted = [line.split("\t") for line in (tmp_path / "variants.vcf").read_text().splitlines() if line[0] != "#"]
+    rows = ["\t".join([chrom, str(int(pos) + 7), *rest]) for chrom, pos, *rest in shifted]
+    (tmp_path / "other.vcf").write_text("##fileformat=VCFv4.2\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "effects.tsv"
+    command = ["variant-effect", tmp_path / "other.vcf", "-g", tmp_path / "genome.fa", "--device", "cpu", "-o", out]
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "another assembly" in result.stderr
+    assert "--mismatch mark reads them all the same" in result.stderr
+    result = run(*command, "--mismatch", "mark")
+    assert result.exit_code == 0, result.output
+    assert (pd.read_csv(out, sep="\t")["status"] == "REF mismatch").sum() > 6
+    result = run(*command[:-1], tmp_path / "no.tsv", "--mismatch", "ignore")
+    assert "Expected `mismatch` to be one of 'error', 'mark'; found 'ignore'" in result.stderr
+
+
+def test_variant_effect_takes_strands_and_motifs(run, tmp_path, motif_file):
+    gb.datasets.toy_cohort(n_individuals=4, n_variants=12, folder=tmp_path)
+    tfs = [motif.tf for motif in gb.io.read_motifs(motif_file)]
+    gb.model.GeneBERT(tfs=tfs, config=GeneBERTConfig.preset("tiny", n_tfs=len(tfs))).save(tmp_path / "tiny")
+    command = [
+        "variant-effect",
+        tmp_path / "variants.vcf",
+        "-g",
+        tmp_path / "genome.fa",
+        "--model",
+        tmp_path / "tiny",
+        "--seq-length",
+        64,
+    ]
+    for strands in ("both", "forward"):
+        out = tmp_path / f"{strands}.tsv"
+        result = run(*command, "--strands", strands, "--motifs", motif_file, "-o", out)
+        assert result.exit_code == 0, result.output
+    both, forward = (pd.read_csv(tmp_path / f"{name}.tsv", sep="\t") for name in ("both", "forward"))
+    assert set(both["motif"].dropna()) <= set(tfs)
+    assert both["effect_motif"].equals(forward["effect_motif"])  # a scan reads both strands in any case
+    assert not both["distance"].equals(forward["distance"])

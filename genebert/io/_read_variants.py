@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -30,12 +32,16 @@ from genebert._variants import (
     refuse_other_assembly,
     row_status,
 )  # fmt: skip
-from genebert.io._variant_files import VariantFile, read_variant_file
+from genebert.io._variant_files import VCF_ORDER, VariantFile, read_variant_file
 
-__all__ = ["read_variants"]
+__all__ = ["Mismatch", "read_variants"]
 
 Mismatch = Literal["error", "mark"]
 _EXTRA = "extra:"  # keeps the names of other columns apart from ours
+_SEVERAL, _LINE = "_several", "_line"  # whether a row has several ALT alleles; number of its line
+_ALT = VCF_ORDER.index(ALT)
+_CHUNK = 65_536  # lines that are held as text at a time
+_SHORT = 4  # bases of alleles that many variants share
 
 
 def read_variants(
@@ -95,8 +101,8 @@ def read_variants(
     file = read_variant_file(path)
     table = _table(file)
     status = row_status(table)
-    status[(status == OK) & table.pop("_several").to_numpy(dtype=bool)] = MULTI_ALLELIC
-    numbers = table.pop("_line").to_numpy()
+    status[(status == OK) & table.pop(_SEVERAL).to_numpy(dtype=bool)] = MULTI_ALLELIC
+    numbers = table.pop(_LINE).to_numpy()
     if genome is not None:
         status = genome_status(table, status, genome)
         if mismatch == "error":
@@ -108,27 +114,41 @@ def read_variants(
 
 
 def _table(file: VariantFile) -> pd.DataFrame:
-    """One row per ALT allele; a row whose ALT is empty stays one row."""
-    rows = []
-    for line in file.lines:
-        values = line.values
-        alts = values[ALT].split(",")
-        for alt in alts:
-            rows.append(
-                {
-                    CHROM: values[CHROM], POS: parse_position(values[POS]), REF: _upper(values[REF]), ALT: _upper(alt),
-                    ID: "" if values[ID] == "." else values[ID], "_several": len(alts) > 1, "_line": line.number,
-                    **{_EXTRA + name: line.extra[name] for name in file.extra},
-                }
-            )  # fmt: skip
-    columns = [CHROM, POS, REF, ALT, ID, "_several", "_line", *(_EXTRA + name for name in file.extra)]
-    table = pd.DataFrame(rows, columns=columns).astype({POS: np.int64})
-    table = table.astype(dict.fromkeys((CHROM, REF, ALT, ID), object)).rename(
-        columns={_EXTRA + name: name for name in file.extra}
-    )
+    """One row per ALT allele, column by column; a row whose ALT is empty stays one row."""
+    names = (*VCF_ORDER, *(_EXTRA + name for name in file.extra))
+    rows, pool, parts = iter(file.rows), {}, []
+    while chunk := list(islice(rows, _CHUNK)):
+        parts.append(_columns(chunk, names, pool))
+    parts = parts or [_columns([], names, pool)]
+    table = pd.concat(parts, ignore_index=True)
+    del parts
+    columns = [CHROM, POS, REF, ALT, ID, _SEVERAL, _LINE, *names[len(VCF_ORDER) :]]
+    table = table[columns].rename(columns={_EXTRA + name: name for name in file.extra})
     for name in file.extra:
         table[name] = _numbers(table[name])
     return table
+
+
+def _columns(rows: list[tuple[int, list[str]]], names: Sequence[str], pool: dict[str, str]) -> pd.DataFrame:
+    """Some rows as columns; texts that many rows share are held once, in `pool`."""
+    alts = [fields[_ALT].split(",") for _, fields in rows]
+    n_alts = np.array([len(row) for row in alts], dtype=np.int64)
+    columns = {name: [fields[place] for _, fields in rows] for place, name in enumerate(names)}
+    shared = {CHROM: columns[CHROM], REF: map(_upper, columns[REF])}
+    columns |= {name: [_once(text, pool) for text in texts] for name, texts in shared.items()}
+    columns[ID] = ["" if text == "." else text for text in columns[ID]]
+    table = {name: np.array(texts, dtype=object).repeat(n_alts) for name, texts in columns.items()}
+    table[ALT] = np.array([_once(_upper(alt), pool) for row in alts for alt in row], dtype=object)
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
+    frame[POS] = np.array([parse_position(text) for text in columns[POS]], dtype=np.int64).repeat(n_alts)
+    frame[_SEVERAL] = (n_alts > 1).repeat(n_alts)
+    frame[_LINE] = np.array([number for number, _ in rows], dtype=np.int64).repeat(n_alts)
+    return frame
+
+
+def _once(text: str, pool: dict[str, str]) -> str:
+    """The same object for the same text, if it is short or not many are known."""
+    return pool.setdefault(text, text) if len(text) <= _SHORT or len(pool) < _CHUNK else text
 
 
 def _upper(allele: str) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 from genebert._files import open_text
 from genebert._validate import listed
 from genebert._variants import ALT, CHROM, ID, POS, REF, STATUS
 
-__all__ = ["VariantFile", "VariantLine", "read_variant_file"]
+__all__ = ["VCF_ORDER", "VariantFile", "read_variant_file"]
+
+Lines = Iterator[tuple[int, str]]
 
 VCF_ORDER = (CHROM, POS, ID, REF, ALT)
 _HEAD = ["#CHROM", "POS", "ID", "REF", "ALT"]
@@ -30,19 +33,11 @@ _LETTERS = re.compile(r"[ACGTNacgtn,*.<>-]+")
 
 
 @dataclass
-class VariantLine:
-    """One line; what it lacks is empty."""
-
-    number: int
-    values: dict[str, str]
-    extra: dict[str, str]
-
-
-@dataclass
 class VariantFile:
-    """The lines of a file and what its header says."""
+    """The rows of a file, which are read as they are asked for, and what its header says, which is known by then."""
 
-    lines: list[VariantLine] = field(default_factory=list)
+    rows: Iterable[tuple[int, list[str]]] = ()
+    """Number of each line, and its fields in the order `VCF_ORDER`, then `extra`; what it lacks is empty."""
     extra: list[str] = field(default_factory=list)
     """Other columns, in order."""
     lengths: dict[str, int] = field(default_factory=dict)
@@ -67,11 +62,12 @@ def read_variant_file(path: Path) -> VariantFile:
     first = next(numbered, None)
     if first is None:
         return VariantFile()
-    lines = _chain(first, numbered)
+    lines = chain([first], numbered)
     if _is_vcf(path, first[1]):
-        return _read_vcf(lines)
-    rows = [(number, text) for number, text in lines if not text.startswith("##")]
-    return _read_table(path, rows) if rows else VariantFile()
+        file = VariantFile()
+        file.rows = _read_vcf(file, lines)
+        return file
+    return _read_table(path, (line for line in lines if not line[1].startswith("##")))
 
 
 def _is_vcf(path: Path, first: str) -> bool:
@@ -97,20 +93,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise ValueError(msg) from error
 
 
-def _chain(first: tuple[int, str], rest: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    yield first
-    yield from rest
-
-
-def _read_vcf(lines: Iterator[tuple[int, str]]) -> VariantFile:
-    file = VariantFile()
+def _read_vcf(file: VariantFile, lines: Lines) -> Iterator[tuple[int, list[str]]]:
     for number, text in lines:
         if text.startswith("#"):
             _read_header(file, text)
             continue
         fields = text.split("\t", len(VCF_ORDER)) if "\t" in text else text.split(maxsplit=len(VCF_ORDER))
-        file.lines.append(VariantLine(number, _named(VCF_ORDER, fields), {}))
-    return file
+        yield number, _placed(fields, range(len(VCF_ORDER)))
 
 
 def _read_header(file: VariantFile, text: str) -> None:
@@ -121,31 +110,30 @@ def _read_header(file: VariantFile, text: str) -> None:
         file.lengths[contig["name"]] = int(length["length"][:18])
 
 
-def _read_table(path: Path, lines: list[tuple[int, str]]) -> VariantFile:
-    separator = "\t" if "\t" in lines[0][1] else "," if path.name.lower().removesuffix(".gz").endswith(".csv") else None
-    rows = [(number, _cells(text, separator)) for number, text in lines]
-    columns = _header(path, rows[0][1])
-    if columns is not None:
-        rows = rows[1:]
-    else:
-        rows = [(number, fields) for number, fields in rows if not fields[0].startswith("#")]
-        columns = _guess_order(fields for _, fields in rows[:_MANY])
+def _read_table(path: Path, lines: Lines) -> VariantFile:
+    first = next(lines, None)
+    if first is None:
+        return VariantFile()
+    separator = "\t" if "\t" in first[1] else "," if path.name.lower().removesuffix(".gz").endswith(".csv") else None
+    rows = ((number, _cells(text, separator)) for number, text in chain([first], lines))
+    number, fields = next(rows)
+    columns = _header(path, fields)
+    if columns is None:
+        rows = (row for row in chain([(number, fields)], rows) if not row[1][0].startswith("#"))
+        some = list(islice(rows, _MANY))
+        columns, rows = _guess_order(fields for _, fields in some), chain(some, rows)
     extra = [name for name in columns if name not in _NAMES]
-    file = VariantFile(extra=extra)
-    for number, fields in rows:
-        values = _named(columns, fields)
-        known = {name: values[name] for name in VCF_ORDER if name in values}
-        file.lines.append(VariantLine(number, {**dict.fromkeys(VCF_ORDER, ""), **known}, {n: values[n] for n in extra}))
-    return file
+    places = [columns.index(name) if name in columns else len(columns) for name in (*VCF_ORDER, *extra)]
+    return VariantFile(rows=((number, _placed(fields[: len(columns)], places)) for number, fields in rows), extra=extra)
 
 
 def _cells(text: str, separator: str | None) -> list[str]:
-    return [cell.strip().strip('"') for cell in text.split(separator)]
+    return [cell.strip().strip('"') for cell in text.split(separator)] or [""]
 
 
-def _named(columns: tuple[str, ...] | list[str], fields: list[str]) -> dict[str, str]:
-    padded = [*fields, *[""] * len(columns)]
-    return {name: value.strip() for name, value in zip(columns, padded, strict=False)}
+def _placed(fields: list[str], places: Iterable[int]) -> list[str]:
+    """Fields in another order; empty where there are too few."""
+    return [fields[place].strip() if place < len(fields) else "" for place in places]
 
 
 def _header(path: Path, fields: list[str]) -> list[str] | None:

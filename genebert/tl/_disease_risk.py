@@ -38,8 +38,10 @@ def disease_risk(
     **Variants** (a table): logistic regression on their effects, fitted on all chromosomes but the one that is scored.
 
     **Individuals** (an AnnData of dosages): the burden of each is the sum over variants of dosage times size of the effect. Logistic
-    regression on burden and covariates, cross-validated with both classes in each fold. The p-value is the share of shuffled
-    burdens with which the cross-validated AUROC is as high, covariates and phenotype staying together.
+    regression on burden and covariates, cross-validated with both classes in each fold. The p-value is the share of permutations
+    with which the cross-validated AUROC is as high. Permuted is the part of the burden that the covariates do not explain, as
+    Potter (2005, Statistics in Medicine 24:693) does for logistic regression, after Freedman and Lane (1983): shuffling the
+    burden itself would take away its tie to the covariates and find effects that are theirs.
 
     Both are regularised (L2), on standardised features, with classes weighted alike: a risk of 0.5 is that of neither class.
 
@@ -55,7 +57,8 @@ def disease_risk(
     conservation
         Variants: one more column of numbers, scored alone and together with the effects.
     effects
-        Individuals: table of :func:`variant_effect`, matched by place and alleles or by identifier. Default: ``adata.var``.
+        Individuals: table of :func:`variant_effect`, matched by chromosome (in any style), position and alleles, or by identifier
+        where one of the tables lacks them. Default: ``adata.var``.
     effect
         Individuals: its column; default ``distance``, else the mean size of all ``effect_...``.
     phenotype
@@ -66,11 +69,12 @@ def disease_risk(
     n_folds
         Individuals: folds of the cross-validation.
     n_permutations
-        Individuals: shuffles for the p-value; 0 for none.
+        Individuals: permutations for the p-value; 0 for none.
     n_bootstrap
         Draws for the 95 % intervals, over variants or individuals.
     key_added
-        Individuals: name in ``adata.obs`` and ``adata.uns["genebert"]["disease_risk"]``.
+        Individuals: name in ``adata.obs`` and ``adata.uns["genebert"]["disease_risk"]``. Columns that an earlier call wrote under
+        it are replaced, others are not.
     rng
         Seed or generator of folds, shuffles and draws.
 
@@ -91,7 +95,8 @@ def disease_risk(
     TypeError
         When `data` is neither.
     ValueError
-        When a column is missing, there are not two classes, too few of one, all on one chromosome, or dosages lie outside 0..2.
+        When a column is missing, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
+        has several effects, or `key_added` names a column that holds something else.
 
     Examples
     --------

@@ -12,9 +12,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from genebert import _keys
 from genebert._chunks import Progress, load_dense, row_chunks
-from genebert._logging import info
+from genebert._logging import info, warn
 from genebert._validate import check_columns, check_key, listed
-from genebert._variants import ALT, CHROM, ID, POS, REF
+from genebert._variants import ALT, CHROM, ID, POS, REF, variant_keys
 from genebert.model._scores import auroc
 from genebert.tl._risk_scores import Risk, cross_validate, fit_weights, measure, risk_table
 from genebert.tl._risk_variants import binary_labels, effect_columns
@@ -23,6 +23,7 @@ from genebert.tl._variant_models import DISTANCE
 __all__ = ["individual_risk"]
 
 BURDEN = "burden"
+_ROUNDING = 1e-4  # relative difference of effects of one variant that are taken as the same
 FULL, ALONE, COVARIATES = "burden + covariates", "burden", "covariates"
 
 
@@ -40,8 +41,8 @@ def individual_risk(
     rng: np.random.Generator,
 ) -> Risk:
     """See `genebert.tl.disease_risk`."""
-    check_key(key_added)
     check_columns(adata.obs.columns, [phenotype, *covariates], what="`adata.obs`")
+    _check_result_key(adata, key_added, inputs=[phenotype, *covariates])
     labels = binary_labels(adata.obs[phenotype], name=phenotype, of="individuals")
     weights = _weights(adata, effects, effect)
     others = _covariates(adata.obs, covariates)
@@ -72,12 +73,30 @@ def individual_risk(
     return Risk(predictions, metrics, fit_weights(sets[main], y, [BURDEN, *others.columns]))
 
 
+def _check_result_key(adata: AnnData, key_added: str, *, inputs: Sequence[str]) -> None:
+    """Raise where results would take the place of an input, or of a column that this verb did not write under that key."""
+    check_key(key_added, reserved=[BURDEN])
+    columns = [key_added, f"{key_added}_{BURDEN}"]
+    if read := [name for name in columns if name in inputs]:
+        msg = f"Expected `key_added` of other columns than phenotype and covariates; it would overwrite {listed(read)}. Choose another key."
+        raise ValueError(msg)
+    is_own = key_added in adata.uns.get(_keys.UNS, {}).get("disease_risk", {})
+    if not is_own and (taken := [name for name in columns if name in adata.obs]):
+        msg = (
+            f"Expected `key_added` of columns that are free in `adata.obs`, or that an earlier call wrote under it; {listed(taken)} "
+            "hold something else. Choose another key."
+        )
+        raise ValueError(msg)
+
+
 def _weights(adata: AnnData, effects: pd.DataFrame | None, effect: str | None) -> np.ndarray:
     """Size of the effect of each variant of the matrix, float64; 0 where it is not known."""
-    table = adata.var if effects is None else _aligned(adata, effects)
+    table = adata.var if effects is None else effects
     columns = effect_columns(table, None if effect is None else [effect])
     chosen = effect or (DISTANCE if DISTANCE in columns else None)
     values = np.abs(table[columns if chosen is None else [chosen]].to_numpy(dtype=np.float64)).mean(axis=1)
+    if effects is not None:
+        values = _aligned(adata, effects, values)
     known = np.isfinite(values)
     if not known.any() or not np.nan_to_num(values).any():
         msg = "Expected effects other than 0 for variants of the matrix; found none. Run gb.tl.variant_effect on adata.var."
@@ -87,21 +106,43 @@ def _weights(adata: AnnData, effects: pd.DataFrame | None, effect: str | None) -
     return np.nan_to_num(values)
 
 
-def _aligned(adata: AnnData, effects: pd.DataFrame) -> pd.DataFrame:
-    """Effects in the order of the variants of the matrix, by place and alleles or, where it has none, by identifier."""
+def _aligned(adata: AnnData, effects: pd.DataFrame, values: np.ndarray) -> np.ndarray:
+    """Values in the order of the variants of the matrix, by place and alleles or, where it has none, by identifier.
+
+    Raises
+    ------
+    ValueError
+        When one place or identifier stands for several values.
+    """
     place = [CHROM, POS, REF, ALT]
     if set(place) <= set(adata.var.columns) and set(place) <= set(effects.columns):
-        wanted, found = (_place_keys(table[place]) for table in (adata.var, effects))
+        wanted, found = (_place_keys(table) for table in (adata.var, effects))
+        remedy = "Leave one row for each."
     else:
         check_columns(effects.columns, (ID,), what="`effects`")
         wanted, found = pd.Index(adata.var_names.astype(str)), pd.Index(effects[ID].astype(str))
-    first = ~found.duplicated()
-    rows = effects[first].set_axis(found[first], axis=0).reindex(wanted)
-    return rows.set_axis(adata.var_names, axis=0)
+        remedy = "Identifiers do not tell alleles apart: give chrom, pos, ref and alt in `adata.var` and `effects`."
+    is_known = np.isfinite(values) & found.isin(wanted)
+    spread = pd.Series(values[is_known]).groupby(found[is_known].to_numpy()).agg(["min", "max"])
+    differ = spread.index[spread["max"] - spread["min"] > _ROUNDING * spread["max"]]
+    if len(differ):
+        msg = (
+            f"Expected one effect for each variant of the matrix; {listed(differ)} have several in `effects`. {remedy}"
+        )
+        raise ValueError(msg)
+    if repeated := wanted[wanted.duplicated() & wanted.isin(spread.index)].unique().tolist():
+        warn(
+            f"Expected each variant once in the matrix; {listed(repeated)} stand there again, and count again.",
+            stacklevel=5,
+        )
+    return spread["max"].reindex(wanted).to_numpy()
 
 
 def _place_keys(table: pd.DataFrame) -> pd.Index:
-    return pd.Index([":".join(map(str, row)) for row in table.itertuples(index=False, name=None)])
+    """Chromosome, whatever its style, position and alleles as one text."""
+    return pd.Index(
+        [":".join(map(str, row)) for row in variant_keys(table).itertuples(index=False, name=None)], dtype=object
+    )
 
 
 def _covariates(obs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -174,13 +215,21 @@ def _permute(
     n_permutations: int,
     rng: np.random.Generator,
 ) -> float:
-    """Share of shuffled burdens that do as well; the covariates stay with the phenotype. NaN without permutations."""
+    """Share of permutations that do as well; NaN without permutations.
+
+    What is shuffled is the part of the burden that the covariates do not explain (residuals of least squares), as Potter
+    (2005, Statistics in Medicine 24:693) does for logistic regression and Freedman and Lane (1983) for linear models:
+    the burden stays as tied to the covariates as it is, and they stay with the phenotype.
+    """
     if n_permutations == 0:
         return np.nan
+    design = np.hstack([np.ones((len(others), 1)), others])
+    explained = design @ np.linalg.lstsq(design, burden, rcond=None)[0]
+    residual = burden - explained
     progress = Progress("disease risk", n_permutations, unit="permutations")
     n_as_good = 0
     for _ in range(n_permutations):
-        shuffled = np.hstack([rng.permutation(burden), others])
+        shuffled = np.hstack([explained + rng.permutation(residual), others])
         n_as_good += auroc(labels, cross_validate(shuffled, labels, folds)) >= observed
         progress.update(1)
     return (1 + n_as_good) / (1 + n_permutations)

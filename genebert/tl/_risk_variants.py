@@ -15,6 +15,7 @@ from genebert.tl._variant_models import DISTANCE, EFFECT
 
 __all__ = ["binary_labels", "effect_columns", "variant_risk"]
 
+SCORE = "risk_score"
 MOST_FOLDS = 24
 _POSITIVE = {"case", "cases", "affected", "patient", "yes", "true", "risk", "pathogenic"}
 
@@ -83,6 +84,8 @@ def variant_risk(
     extra = [] if conservation is None else [conservation]
     check_columns(table.columns, [CHROM, label, *extra], what="variants")
     effects = [name for name in effect_columns(table, features) if name not in {label, *extra}]
+    if SCORE in {label, *effects, *extra}:
+        raise ValueError(f"Expected other columns than {SCORE!r}, which is written, as label and features. Rename it.")
     labels = binary_labels(table[label], name=label, of="variants")
     values = _features(table, effects)
     names = list(values.columns)
@@ -101,8 +104,8 @@ def variant_risk(
         scores = cross_validate(values[columns].to_numpy()[used], labels[used], folds)
         rows.append(measure(labels[used], scores, method=method, n_bootstrap=n_bootstrap, rng=rng))
         if place == 0:
-            predictions["risk_score"] = np.nan
-            predictions.loc[used, "risk_score"] = scores
+            predictions[SCORE] = np.nan
+            predictions.loc[used, SCORE] = scores
             if np.isnan(scores).any():
                 warn(
                     "Expected both classes outside of each chromosome; where they are not, variants have no score.",

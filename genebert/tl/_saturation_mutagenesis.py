@@ -38,7 +38,8 @@ def saturation_mutagenesis(
 ) -> pd.DataFrame:
     """Change each base of a region into each other base and score the change.
 
-    All changes are seen in the one window that is centred on the region, as :func:`genebert.pp.add_sequence` cuts it.
+    All changes are seen in the one window that is centred on the region, as :func:`genebert.pp.add_sequence` cuts it; a sequence
+    that is shorter than the window is padded with N on the right, as in fitting.
 
     Parameters
     ----------
@@ -92,10 +93,10 @@ def saturation_mutagenesis(
             "pass a greater `seq_length` with a model."
         )
         raise ValueError(msg)
-    before = (scorer.seq_length - len(codes)) // 2
+    before = 0 if is_sequence else (scorer.seq_length - len(codes)) // 2
     if is_sequence:
         window = np.full(scorer.seq_length, N, dtype=np.uint8)
-        window[before : before + len(codes)] = codes
+        window[: len(codes)] = codes
     else:
         window = _window(region, genome, before=before, seq_length=scorer.seq_length)
     values = _mutate(scorer, window, first=before, n_positions=len(codes), column=column, batch_size=batch_size)

@@ -10,42 +10,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genebert import _keys
 from genebert._chunks import Progress, row_chunks
 from genebert._genome import Genome, check_genome
 from genebert._logging import info
-from genebert._validate import check_columns
+from genebert._validate import check_literal
 from genebert._variants import (
-    ALT,
-    ALT_SEQUENCE,
-    CHROM,
     DUPLICATE,
-    ID,
-    MALFORMED,
-    OK,
-    POS,
-    REF,
     REF_SEQUENCE,
     SCORABLE,
     STATUS,
-    STATUSES,
-    TOO_LONG,
     AlleleCodes,
     alleles_as_sequences,
     alleles_in_genome,
-    genome_status,
-    parse_position,
-    refuse_other_assembly,
-    row_status,
 )
-from genebert.io import read_variants
+from genebert.io._read_variants import Mismatch
 from genebert.pp._scan_inputs import MotifSource
 from genebert.tl._variant_models import Scorer, Strands, as_scorer
 from genebert.tl._variant_output import EffectFile, fingerprint_of
+from genebert.tl._variant_tables import (
+    SEQUENCES,
+    genome_table,
+    has_sequences,
+    longest_alleles,
+    mark_window,
+    sequence_table,
+)
 
 __all__ = ["variant_effect"]
-
-SEQUENCES = (REF_SEQUENCE, ALT_SEQUENCE)
 
 
 def variant_effect(
@@ -57,6 +48,7 @@ def variant_effect(
     strands: Strands = "auto",
     cell_type: str | Sequence[str] | None = None,
     motifs: MotifSource = None,
+    mismatch: Mismatch = "error",
     batch_size: int = 256,
     device: str = "auto",
     output: str | os.PathLike[str] | None = None,
@@ -73,8 +65,9 @@ def variant_effect(
     ----------
     variants
         Table as :func:`genebert.io.read_variants` returns it, or a path that it reads. Rows with another status than ``ok``,
-        ``multi-allelic`` or ``alleles swapped`` are kept and not scored. A table with the columns ``ref_sequence`` and
-        ``alt_sequence`` needs no genome and no coordinates; its sequences are centred, padded with N or cut to `seq_length`.
+        ``multi-allelic`` or ``alleles swapped`` are kept and not scored; what an earlier call said about its genome or its
+        window is found anew. A table with the columns ``ref_sequence`` and ``alt_sequence`` needs no genome and no
+        coordinates; shorter sequences are padded with N on the right, as in fitting, longer ones are cut alike on both sides.
     model
         A task (:class:`genebert.model.Task`), a :class:`genebert.model.GeneBERT`, the folder of either, or None for the
         weights that ship.
@@ -89,6 +82,8 @@ def variant_effect(
         One or several, for a task that reads one; several give a column each.
     motifs
         Motifs of a model that was not trained with the shipped ones.
+    mismatch
+        As in :func:`genebert.io.read_variants`: when REF differs from the genome in most rows, ``"error"``, or ``"mark"`` them.
     batch_size
         Variants per batch; memory does not grow with their number beyond the table itself.
     device
@@ -103,13 +98,14 @@ def variant_effect(
     -------
     The table without its sequences, with float32 columns behind it, NaN where the status says why:
 
-    - with a task: ``effect_<output>``, ALT minus REF of its log-odds (of several classes, each against the others; of a regression, in standard deviations), and
-      ``effect_<output>|<cell type>`` for several cell types.
+    - with a task: ``effect_<output>``, ALT minus REF of its log-odds (of several classes, each against the others; of a regression,
+      in standard deviations), and ``effect_<output>@<cell type>`` for several cell types: with the region open in that one.
     - with a GeneBERT: ``effect_<label>`` of the head of :func:`genebert.tl.finetune` where it has one; ``effect_motif``, the
       change of the motif score that changes most, in bits, and ``motif`` (str), the name of its TF; ``distance``, Euclidean, of the
       embeddings, which has no sign.
 
-    ``status`` gains ``allele too long``, for alleles that do not fit into the window.
+    ``status`` gains ``allele too long``, for alleles that do not fit into the window, and ``change cut off``, for given sequences
+    that are longer than the window and differ outside of it.
 
     Raises
     ------
@@ -129,81 +125,27 @@ def variant_effect(
     """
     if resume and output is None:
         raise ValueError("Expected `output` with `resume`; found None. Name the file that the stopped run wrote.")
-    has_sequences = _has_sequences(variants)
-    if not has_sequences and genome is None:
+    check_literal(mismatch, Mismatch, name="mismatch")
+    is_given = has_sequences(variants)
+    if not is_given and genome is None:
         msg = f"Expected `genome`, or variants with columns {' and '.join(SEQUENCES)}; found neither. Give gb.Genome(path)."
         raise ValueError(msg)
     if genome is not None:
         check_genome(genome, or_path=True)
         genome = genome if isinstance(genome, Genome) else Genome(genome)
-    table = _sequence_table(variants) if has_sequences else _genome_table(variants, genome)
-    names = SEQUENCES if has_sequences else (REF, ALT)
-    longest = np.array([max(map(_length, pair)) for pair in zip(*(table[name] for name in names), strict=True)])
+    table = sequence_table(variants) if is_given else genome_table(variants, genome, mismatch=mismatch)
     scorer = as_scorer(
         model, strands=strands, cell_type=cell_type, seq_length=seq_length, batch_size=batch_size, motifs=motifs,
-        device=device, longest=int(longest.max(initial=0)) if has_sequences else 0,
+        device=device, longest=int(longest_alleles(table).max(initial=0)) if is_given else 0,
     )  # fmt: skip
-    if not has_sequences:
-        scored = table[STATUS].isin(SCORABLE).to_numpy()
-        table.loc[scored & (longest > scorer.seq_length), STATUS] = TOO_LONG
+    mark_window(table, seq_length=scorer.seq_length)
     description = {
         "variants": fingerprint_of(table), "model": scorer.digest, "genome": None if genome is None else str(genome.path),
         "seq_length": scorer.seq_length, "strands": strands, "columns": scorer.columns, "batch_size": batch_size,
         "cell_type": cell_type if cell_type is None or isinstance(cell_type, str) else list(cell_type),
-        "motifs": None if motifs is None else str(motifs) if isinstance(motifs, (str, os.PathLike)) else len(motifs),
+        "motifs": scorer.motif_digest,
     }  # fmt: skip
     return _run(table, scorer, genome, batch_size=batch_size, output=output, resume=resume, description=description)
-
-
-def _length(text: Any) -> int:
-    return len(text) if isinstance(text, str) else 0
-
-
-def _has_sequences(variants: Any) -> bool:
-    return isinstance(variants, pd.DataFrame) and set(SEQUENCES) <= set(variants.columns)
-
-
-def _sequence_table(variants: pd.DataFrame) -> pd.DataFrame:
-    """A copy with the six columns, whose status is about the sequences."""
-    table = variants.reset_index(drop=True).copy()
-    for name in (CHROM, REF, ALT, ID):
-        table[name] = table[name].astype(object) if name in table else ""
-    table[POS] = table.get(POS, -1)
-    is_text = [
-        all(isinstance(text, str) and text.isascii() and text.isalpha() for text in pair)
-        for pair in zip(*(table[name] for name in SEQUENCES), strict=True)
-    ]
-    before = table[STATUS].astype(object).to_numpy() if STATUS in table else np.full(len(table), OK, dtype=object)
-    table[STATUS] = np.where(np.isin(before, SCORABLE) & ~np.array(is_text, dtype=bool), MALFORMED, before)
-    return _ordered(table)
-
-
-def _genome_table(variants: pd.DataFrame | str | os.PathLike[str], genome: Genome) -> pd.DataFrame:
-    """A copy whose status is about this genome."""
-    if not isinstance(variants, pd.DataFrame):
-        return read_variants(variants, genome=genome)
-    check_columns(variants.columns, (CHROM, POS, REF, ALT), what="`variants`")
-    table = variants.reset_index(drop=True).copy()
-    for name in (CHROM, REF, ALT):  # categories, missing values and numbers come as text or as what is refused by row
-        table[name] = pd.Series(
-            ["" if pd.isna(value) else str(value) for value in table[name]], dtype=object, index=table.index
-        )
-    table[ID] = table.get(ID, "")
-    found, kept = row_status(table), np.zeros(len(table), dtype=bool)
-    table[POS] = [parse_position(value) for value in table[POS]]
-    if STATUS in table:
-        said = table[STATUS].astype(object).to_numpy()
-        kept = ~np.isin(said, SCORABLE) & np.isin(said, STATUSES)
-        found = np.where(kept | (np.isin(said, SCORABLE) & (found == OK)), said, found)
-    found = genome_status(table, found, genome)
-    refuse_other_assembly(table, np.where(kept, DUPLICATE, found), genome)  # what was marked before was accepted
-    table[STATUS] = found
-    return _ordered(table)
-
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    first = list(_keys.VARIANT_COLUMNS)
-    return table[[*first, *(name for name in table.columns if name not in first)]]
 
 
 def _run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from scipy.special import logsumexp
 from genebert import model as models
 from genebert._data import align_left, match_tfs, turn
 from genebert._dna import reverse_complement
-from genebert._motifs import PSEUDOCOUNT, tf_names
+from genebert._motifs import PSEUDOCOUNT, Motif, tf_names
 from genebert._validate import check_literal, check_range, listed
 from genebert.model import GeneBERT
 from genebert.nn import read_sequences
@@ -29,6 +30,8 @@ Strands = Literal["auto", "both", "forward"]
 
 EFFECT = "effect_"
 """Before the name of an output: columns with a sign."""
+IN = "@"
+"""Before a cell type that the region is taken to be open in; an output that names one of its own has ``|`` there."""
 DISTANCE = "distance"
 MOTIF_EFFECT, MOTIF = f"{EFFECT}motif", "motif"
 SEQ_LENGTH = 256
@@ -46,6 +49,8 @@ class Scorer(Protocol):
     seq_length: int
     device: str
     digest: str
+    motif_digest: str
+    """Of the motifs that are scanned for beside the model; empty where it brings its own."""
 
     def read(self, codes: np.ndarray) -> np.ndarray:
         """Read uint8 ``(sequences, seq_length)`` into float32 ``(sequences, ...)``."""
@@ -133,11 +138,15 @@ class TaskScorer:
         self.cell_types = [cell_type] if cell_type is None or isinstance(cell_type, str) else list(cell_type)
         if not self.cell_types:
             raise ValueError("Expected at least one `cell_type`, or None; found an empty list.")
-        suffixes = ["" if len(self.cell_types) == 1 else f"|{name}" for name in self.cell_types]
+        suffixes = ["" if len(self.cell_types) == 1 else f"{IN}{name}" for name in self.cell_types]
         self.columns = [f"{EFFECT}{output}{suffix}" for suffix in suffixes for output in task.outputs]
+        if repeated := [name for name in self.columns if self.columns.count(name) > 1]:
+            msg = f"Expected outputs and `cell_type` that name each column once; found {listed(dict.fromkeys(repeated))} twice."
+            raise ValueError(msg)
         self.n_signed, self.texts = len(self.columns), []
         self.seq_length = int(task.seq_length)
         self.device, self.digest = str(getattr(task, "device", "cpu")), str(getattr(task, "digest", ""))
+        self.motif_digest = ""
 
     def read(self, codes: np.ndarray) -> np.ndarray:
         """Log-odds ``(sequences, outputs x cell types)``; of a regression, values."""
@@ -175,7 +184,9 @@ class EmbeddingScorer:
         self.both = strands != "forward"
         self.seq_length = int(seq_length or model.training_record.get("seq_length") or SEQ_LENGTH)
         self.head, outputs = model.head, list(model.head_labels)
+        motifs = load_motifs(motifs)
         self.scanner, self.tfs, self._columns = _scanner(model, motifs)
+        self.motif_digest = _digest(motifs)
         self.columns = [*(EFFECT + name for name in outputs), MOTIF_EFFECT, DISTANCE]
         if repeated := [name for name in self.columns if self.columns.count(name) > 1]:
             msg = f"Expected outputs of different names, none of them 'motif'; found {listed(dict.fromkeys(repeated))}."
@@ -221,11 +232,19 @@ class EmbeddingScorer:
         return np.hstack([change[:, :first], largest, distance]).astype(np.float32), {MOTIF: motif}
 
 
-def _scanner(model: GeneBERT, motifs: MotifSource) -> tuple[Scanner, np.ndarray, np.ndarray]:
+def _digest(motifs: Sequence[Motif]) -> str:
+    """Sha256 over names and matrices."""
+    digest = hashlib.sha256()
+    for motif in motifs:
+        digest.update(f"{motif.motif_id}\t{motif.tf}\t{motif.counts.shape}\n".encode())
+        digest.update(np.ascontiguousarray(motif.counts, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _scanner(model: GeneBERT, motifs: Sequence[Motif]) -> tuple[Scanner, np.ndarray, np.ndarray]:
     """What scans as the training data were scanned; names of its columns; where the model's TFs are among them."""
     options = {"score": "max", "background": None, "strands": "both", "pseudocount": PSEUDOCOUNT}
     options |= model.training_record.get("scan") or {}
-    motifs = load_motifs(motifs)
     names = tf_names(motifs)
     columns = match_tfs(list(names), model.tfs)
     score = options.pop("score")

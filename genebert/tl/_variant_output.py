@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from genebert._chunks import row_chunks
 from genebert._validate import listed
 
 __all__ = ["EffectFile", "fingerprint_of"]
@@ -24,7 +25,8 @@ def fingerprint_of(table: pd.DataFrame) -> str:
     """Sha256 over the values of a table."""
     digest = hashlib.sha256("\t".join(map(str, table.columns)).encode())
     for column in table.columns:
-        digest.update("\n".join(map(str, table[column].tolist())).encode())
+        for rows in row_chunks(len(table)):
+            digest.update("".join(f"{value}\n" for value in table[column].iloc[rows]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from Bio import bgzf
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 import genebert as gb
 from genebert import _keys, _variants
+from genebert.io import _read_variants
 
 BASES = np.array(list("ACGT"))
 
@@ -158,6 +161,38 @@ def test_a_column_status_keeps_its_values_under_another_name(write):
     assert table["status_5"].tolist() == ["mine"]
 
 
+def test_chunks_change_nothing(write, sequences, monkeypatch):
+    rows = _lines(_snvs(sequences, [*range(10, 60), *range(30, 50)]))
+    vcf = write(rows + "chr1\t100\t.\tA\tC,G,T\n" + "chr1\n")
+    table = write(
+        "snp\tchrom\tpos\tref\talt\tscore\n"
+        + "".join(f"{n}\t{line}\n" for n, line in enumerate(rows.replace(".\t", "").splitlines())),
+        "a.tsv",
+    )
+    whole = [gb.io.read_variants(path) for path in (vcf, table)]
+    for size in (1, 7):
+        monkeypatch.setattr(_read_variants, "_CHUNK", size)
+        for path, wanted in zip((vcf, table), whole, strict=True):
+            pd.testing.assert_frame_equal(gb.io.read_variants(path), wanted)
+    assert whole[0]["status"].tolist()[50:] == ["duplicate"] * 20 + ["multi-allelic"] * 3 + ["malformed"]
+    assert whole[1]["id"].tolist() == list(map(str, range(70)))
+
+
+def test_a_row_costs_little_memory(write, monkeypatch):
+    """Columns, not a pair of dictionaries for each row; text is held by chunks."""
+    path = write(
+        "".join(f"chr{row % 22 + 1}\t{row + 1}\t.\t{'ACGT'[row % 4]}\t{'CGTA'[row % 4]}\n" for row in range(40_000))
+    )
+    gb.io.read_variants(path)
+    monkeypatch.setattr(_read_variants, "_CHUNK", 2_000)
+    tracemalloc.start()
+    table = gb.io.read_variants(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(table) == 40_000
+    assert peak / len(table) < 300  # bytes; 800 with dictionaries
+
+
 def test_header_without_a_column_is_refused(write):
     with pytest.raises(ValueError, match=r"Expected a header with the columns .*alt missing"):
         gb.io.read_variants(write("chrom\tpos\tref\nchr1\t5\tA\n", "a.tsv"))
@@ -193,6 +228,17 @@ def test_another_assembly_is_refused(write, genome):
         gb.io.read_variants(path, genome=genome)
     table = gb.io.read_variants(path, genome=genome, mismatch="mark")
     assert (table["status"] == "REF mismatch").mean() > 0.3
+
+
+def test_rows_that_cannot_be_compared_do_not_hide_another_assembly(write, genome):
+    rng = np.random.default_rng(2)
+    refs = rng.choice(BASES, 60)
+    rows = [("chr1", int(pos), ref, _other(ref)) for pos, ref in zip(rng.integers(1, 3000, 60), refs, strict=True)]
+    rows += [("chr1", pos, "A", "<DEL>") for pos in range(1, 500)] + [("chr9", pos, "A", "C") for pos in range(1, 500)]
+    with pytest.raises(ValueError, match=r"in \d+ of (59|60) rows that can be compared they do not.*another assembly"):
+        gb.io.read_variants(write(_lines(rows)), genome=genome)
+    few = [*rows[:8], *rows[60:]]  # too few to tell
+    assert len(gb.io.read_variants(write(_lines(few)), genome=genome)) == len(few)
 
 
 def test_positions_from_0_are_guessed(write, genome, sequences):

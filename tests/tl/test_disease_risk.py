@@ -58,8 +58,12 @@ def test_carriers_are_told_from_controls(cohort, effects):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shuffled_phenotypes_are_chance(cohort, seed):
+    """And those that are not shuffled are told by the same two measures."""
     rng = np.random.default_rng(seed)
     cohort.var["distance"] = 0.2 + cohort.var["risk"]
+    real = gb.tl.disease_risk(cohort, n_permutations=19, rng=seed).metrics.iloc[0]
+    assert real["low"] > 0.5
+    assert real["pvalue"] == 0.05
     cohort.obs["phenotype"] = rng.permutation(cohort.obs["phenotype"].to_numpy())
     best = gb.tl.disease_risk(cohort, n_permutations=19, rng=seed).metrics.iloc[0]
     assert best["low"] <= 0.5 <= best["high"]
@@ -134,6 +138,84 @@ def test_effects_are_matched_by_place_and_by_identifier(cohort, made_up):
     assert not np.allclose(first["burden"], fewer["burden"])
     with pytest.raises(ValueError, match="Expected effects other than 0"):
         gb.tl.disease_risk(cohort, effects=made_up.assign(pos=1), n_permutations=0)
+
+
+def test_effects_are_matched_in_any_style_of_names(cohort, made_up):
+    wanted = gb.tl.disease_risk(cohort, effects=made_up, n_permutations=0).predictions["burden"]
+    bare = made_up.assign(chrom=made_up["chrom"].str.removeprefix("chr"), ref=made_up["ref"].str.lower())
+    found = gb.tl.disease_risk(cohort, effects=bare, n_permutations=0).predictions["burden"]
+    assert np.allclose(found, wanted)
+    cohort.var["chrom"] = cohort.var["chrom"].str.removeprefix("chr")
+    assert np.allclose(gb.tl.disease_risk(cohort, effects=made_up, n_permutations=0).predictions["burden"], wanted)
+
+
+def test_effects_that_stand_twice(cohort, made_up):
+    """The same, or not scored, they are one; different, they are refused."""
+    wanted = gb.tl.disease_risk(cohort, effects=made_up, n_permutations=0).predictions["burden"]
+    same = pd.concat([made_up.head(5).assign(effect_y=np.nan), made_up, made_up.head(5)])
+    assert np.allclose(gb.tl.disease_risk(cohort, effects=same, n_permutations=0).predictions["burden"], wanted)
+    other = pd.concat([made_up, made_up.head(1).assign(chrom="1", effect_y=5.0)])
+    with pytest.raises(
+        ValueError, match=r"one effect for each variant of the matrix; 1:1001:.* have several.*Leave one row"
+    ):
+        gb.tl.disease_risk(cohort, effects=other, n_permutations=0)
+    names = other[["id", "effect_y"]]  # as two alleles of one rsID
+    with pytest.raises(ValueError, match=r"rs1000001 have several in `effects`. Identifiers do not tell alleles apart"):
+        gb.tl.disease_risk(cohort, effects=names, n_permutations=0)
+    rows = [*range(cohort.n_vars), 0]
+    var = cohort.var.iloc[rows].set_axis([f"column_{row}" for row in range(len(rows))], axis=0)
+    twice = ad.AnnData(cohort.X[:, rows], obs=cohort.obs[["phenotype"]], var=var)
+    with pytest.warns(UserWarning, match="1:1001:.* stand there again, and count again"):
+        gb.tl.disease_risk(twice, effects=made_up, n_permutations=0)
+
+
+def _tied(seed, *, own):
+    """A burden that is the sum of twenty covariates and a part of its own, and cases that the one or the other makes."""
+    rng = np.random.default_rng(seed)
+    pcs, rest = rng.normal(size=(80, 20)), rng.normal(size=80)
+    shared = pcs.sum(axis=1) / np.sqrt(20)
+    burden = shared + (0.7 if own else 0.05) * rest
+    liability = (2 * rest if own else shared) + 0.5 * rng.logistic(size=80)
+    obs = pd.DataFrame(pcs, columns=[f"pc{number}" for number in range(20)]).assign(
+        phenotype=(liability > 0).astype(int)
+    )
+    adata = ad.AnnData(np.clip(1 + burden[:, None] / 5, 0, 2), obs=obs.set_index(obs.index.astype(str)))
+    adata.var["distance"] = 1.0
+    names = list(obs.columns[:20])
+    return gb.tl.disease_risk(adata, covariates=names, n_folds=3, n_permutations=19, n_bootstrap=1, rng=seed).metrics
+
+
+def test_a_burden_that_follows_the_covariates_is_no_effect():
+    """Shuffling the burden itself would give p-values of 0.1 on average: alone, it costs the fit one more weight."""
+    pvalues = [_tied(seed, own=False)["pvalue"].iloc[0] for seed in range(8)]
+    assert np.mean(pvalues) > 0.3
+    assert np.max(pvalues) > 0.6
+
+
+def test_what_a_burden_has_beside_the_covariates_is_an_effect():
+    assert [_tied(seed, own=True)["pvalue"].iloc[0] for seed in range(3)] == [0.05] * 3  # the least of 19 permutations
+
+
+def test_columns_of_the_user_are_not_overwritten(cohort, made_up):
+    options = {"effects": made_up, "n_permutations": 0, "n_bootstrap": 1}
+    cohort.obs["mine"] = 1.0
+    cohort.obs["own_burden"] = 2.0
+    for key in ("mine", "own"):
+        with pytest.raises(ValueError, match=f"{key}.* hold something else. Choose another key"):
+            gb.tl.disease_risk(cohort, **options, key_added=key)
+    for key, covariates in (("phenotype", []), ("age", ["age"])):
+        with pytest.raises(ValueError, match=f"it would overwrite {key}"):
+            gb.tl.disease_risk(cohort, **options, covariates=covariates, key_added=key)
+    with pytest.raises(ValueError, match="burden"):
+        gb.tl.disease_risk(cohort, **options, key_added="burden")
+    assert (cohort.obs["mine"] == 1).all()
+    assert (cohort.obs["own_burden"] == 2).all()
+    for _ in range(2):  # its own columns it may replace
+        gb.tl.disease_risk(cohort, **options, key_added="first")
+    with pytest.raises(ValueError, match="it would overwrite first"):
+        gb.tl.disease_risk(cohort, **options, key_added="first", covariates=["first"])
+    with pytest.raises(ValueError, match="risk_score"):
+        gb.tl.disease_risk(made_up.rename(columns={"risk": "risk_score"}), label="risk_score")
 
 
 def test_sparse_and_missing_dosages(cohort, made_up):

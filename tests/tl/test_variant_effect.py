@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,10 @@ import pytest
 import torch
 
 import genebert as gb
+from genebert import _keys
 from genebert._dna import encode, reverse_complement
+from genebert._motifs import Motif
+from genebert.nn import GeneBERTConfig
 from genebert.tl import _variant_effect
 
 LENGTH = 64
@@ -147,14 +151,93 @@ def test_strands_and_cell_types(genome, variants):
     one = gb.tl.variant_effect(variants, task, genome=genome)
     several = gb.tl.variant_effect(variants, task, genome=genome, cell_type=["B cell", "T cell"])
     assert [name for name in several if name.startswith("effect")] == [
-        "effect_open|B cell", "effect_bound|B cell", "effect_open|T cell", "effect_bound|T cell"
+        "effect_open@B cell", "effect_bound@B cell", "effect_open@T cell", "effect_bound@T cell"
     ]  # fmt: skip
-    assert np.array_equal(several["effect_open|B cell"], one["effect_open"])
-    assert np.allclose(several["effect_open|T cell"], 2 * one["effect_open"])
+    assert np.array_equal(several["effect_open@B cell"], one["effect_open"])
+    assert np.allclose(several["effect_open@T cell"], 2 * one["effect_open"])
     both = gb.tl.variant_effect(variants, task, genome=genome, strands="both")
     pair = _variant_effect.alleles_in_genome(variants, ["ok"] * len(variants), genome, seq_length=LENGTH)
     turned = [task.logits_codes(reverse_complement(codes)) for codes in (pair.alt, pair.ref)]
     assert np.allclose(2 * both["effect_open"] - one["effect_open"], (turned[0] - turned[1])[:, 0], atol=1e-5)
+
+
+def test_outputs_that_name_a_cell_type_are_told_from_the_one_that_is_assumed(genome, variants):
+    class Bound(FakeTask):
+        outputs = ("CTCF|B cell", "CTCF|T cell")
+
+    found = gb.tl.variant_effect(variants.head(2), Bound(), genome=genome, cell_type=["B cell", "T cell"])
+    assert [name for name in found if name.startswith("effect")] == [
+        "effect_CTCF|B cell@B cell", "effect_CTCF|T cell@B cell", "effect_CTCF|B cell@T cell", "effect_CTCF|T cell@T cell"
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="name each column once; found effect_open@B cell, effect_bound@B cell twice"):
+        gb.tl.variant_effect(variants, FakeTask(), genome=genome, cell_type=["B cell", "B cell"])
+
+
+def test_given_sequences_lie_in_the_window_as_in_fitting(tmp_path):
+    """Shorter ones are padded with N on the right, as `io.read_sequences` does."""
+    rng = np.random.default_rng(0)
+    ref = "".join(rng.choice(BASES, 40))
+    alt = ref[:20] + "ACGT"["ACGT".index(ref[20]) - 1] + ref[21:]
+    longer = "".join(rng.choice(BASES, LENGTH))
+    (tmp_path / "x.fa").write_text(f">ref\n{ref}\n>alt\n{alt}\n>longer\n{longer}\n")
+    logits = FakeTask().logits_codes(_keys.DNA_CODE.get(gb.io.read_sequences(tmp_path / "x.fa")))
+    found = gb.tl.variant_effect(pd.DataFrame({"ref_sequence": [ref], "alt_sequence": [alt]}), FakeTask())
+    assert found["effect_open"].iloc[0] == np.float32(logits[1, 0] - logits[0, 0])
+    saturated = gb.tl.saturation_mutagenesis(ref, FakeTask(), effect="effect_open")
+    assert saturated[alt[20]].iloc[20] == found["effect_open"].iloc[0]
+
+
+def test_a_change_in_what_is_cut_off_has_a_status():
+    rng = np.random.default_rng(1)
+    ref = "".join(rng.choice(BASES, LENGTH + 20))  # ten bases go on either side
+
+    def change(place, text=None):
+        return ref[:place] + (text or "ACGT"["ACGT".index(ref[place]) - 1]) + ref[place + 1 :]
+
+    alts = [change(9), change(10), change(LENGTH + 9), change(LENGTH + 10), ref, change(30, "ACGTACGTACGT"), ref + "A"]
+    table = pd.DataFrame({"ref_sequence": ref, "alt_sequence": alts})
+    wanted = ["change cut off", "ok", "ok", "change cut off", "ok", "ok", "change cut off"]
+    for names in ({}, {"ref_sequence": "alt_sequence", "alt_sequence": "ref_sequence"}):
+        found = gb.tl.variant_effect(table.rename(columns=names), FakeTask())
+        assert found["status"].tolist() == wanted
+        assert np.isnan(found["effect_open"]).tolist() == [name != "ok" for name in wanted]
+    assert found["effect_open"].iloc[4] == 0
+    assert found["effect_open"].iloc[1] != 0
+
+
+def test_what_is_passed_in_again_is_judged_anew(genome, text, tmp_path):
+    """By this genome and this window, not those of an earlier call."""
+    other = "".join(np.random.default_rng(9).choice(BASES, 2000))
+    (tmp_path / "other.fa").write_text(f">chr1\n{other}\n")
+    pos = np.arange(100, 900, 40)
+    ref = [text[place - 1 : place + 1] for place in pos]
+    table = pd.DataFrame({"chrom": "chr1", "pos": pos, "ref": ref, "alt": [word[0] + "A" * 30 for word in ref]})
+    there = gb.tl.variant_effect(table, FakeTask(), genome=tmp_path / "other.fa", mismatch="mark")
+    assert (there["status"] == "REF mismatch").sum() > 10
+    again = gb.tl.variant_effect(there, FakeTask(), genome=genome)
+    assert set(again["status"]) == {"ok"}
+    pd.testing.assert_series_equal(
+        again["effect_open"], gb.tl.variant_effect(table, FakeTask(), genome=genome)["effect_open"]
+    )
+    short = gb.tl.variant_effect(table, genome=genome, seq_length=20)
+    assert set(short["status"]) == {"allele too long"}
+    assert set(gb.tl.variant_effect(short, FakeTask(), genome=genome)["status"]) == {"ok"}
+    with pytest.raises(ValueError, match="another assembly"):
+        gb.tl.variant_effect(again, FakeTask(), genome=tmp_path / "other.fa")
+
+
+def test_what_a_genome_cannot_tell_is_kept(genome, text, tmp_path):
+    """Of several alleles of a row, and of duplicates, as long as the first is there."""
+    alts = ",".join(base for base in "ACGT" if base != text[99])
+    (tmp_path / "x.vcf").write_text(f"chr1\t100\t.\t{text[99]}\t{alts}\n" * 2)
+    table = gb.io.read_variants(tmp_path / "x.vcf", genome=genome)
+    found = gb.tl.variant_effect(gb.tl.variant_effect(table, FakeTask(), genome=genome), FakeTask(), genome=genome)
+    assert found["status"].tolist() == ["multi-allelic"] * 3 + ["duplicate"] * 3
+    assert gb.tl.variant_effect(table.tail(3), FakeTask(), genome=genome)["status"].tolist() == ["ok"] * 3
+    given = found.assign(ref_sequence=text[:LENGTH], alt_sequence=[text[1 : LENGTH + 1]] * 5 + [None])
+    given["status"] = ["REF mismatch", "multi-allelic", "allele too long", "duplicate", "mine", "REF mismatch"]
+    wanted = ["ok", "multi-allelic", "ok", "duplicate", "ok", "REF mismatch"]
+    assert gb.tl.variant_effect(given, FakeTask())["status"].tolist() == wanted
 
 
 def test_what_cannot_be_scored_is_kept(genome, text):
@@ -169,6 +252,44 @@ def test_what_cannot_be_scored_is_kept(genome, text):
     ]  # fmt: skip
     assert np.isfinite(found["effect_open"]).tolist() == [False] * 6 + [True]
     assert table.index.tolist() == list("abcdefg")  # the table of the caller stays as it is
+
+
+def test_a_thousand_broken_rows_yield_a_thousand_statuses(genome, text, tmp_path):
+    ref = text[99]
+    alt, other = "ACGT".replace(ref, "")[:2]
+    kinds = {
+        f"chr1\t100\t.\t{other}\t{alt}": "REF mismatch", f"chr1\tx1\t.\t{ref}\t{alt}": "malformed",
+        f"chr1\t-5\t.\t{ref}\t{alt}": "malformed", f"chr1\t2009\t.\t{ref}\t{alt}": "beyond the end",
+        f"chr77\t100\t.\t{ref}\t{alt}": "unknown chromosome", f"chr1\t100\t.\t{ref}\t<DEL>": "symbolic allele",
+        f"chr1\t100\t.\t{ref}\t*": "symbolic allele", f"chr1\t100\t.\t{ref}\t.": "no change",
+        f"chr1\t100\t.\t{ref}\t{ref}": "no change", f"chr1\t100\t.\tN\t{alt}": "not ACGT",
+        f"chr1\t100\t.\t{ref}\t{alt}]chr2:7]": "symbolic allele", "chr1": "malformed", "chr1\t100\t.": "malformed",
+        "\t\t\t\t": "malformed", f"chr1\t1.5\t.\t{ref}\t{alt}": "malformed", f"chr1\t100\t.\t\t{alt}": "malformed",
+        f"chr1\t100\t.\t{text[99:200]}\t{ref}": "allele too long", f"chr1\t100\t.\t{ref}\t\u2603": "not ACGT",
+    }  # fmt: skip
+    lines = [line for line in kinds for _ in range(56)][:1000]
+    (tmp_path / "x.vcf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = gb.tl.variant_effect(tmp_path / "x.vcf", FakeTask(), genome=genome, mismatch="mark")
+    assert len(found) == 1000
+    wanted = np.array([kinds[line] for line in lines], dtype=object)
+    is_again = found.duplicated(["chrom", "pos", "ref", "alt"]).to_numpy() & (wanted == "allele too long")
+    assert found["status"].tolist() == np.where(is_again, "duplicate", wanted).tolist()
+    assert found[["effect_open", "effect_bound"]].isna().all(axis=None)
+
+
+def test_indels_equal_two_sequences_written_by_hand_with_the_shipped_weights(genome, text):
+    rows = [
+        ("chr1", 500, text[499:507], text[499]),
+        ("chr1", 800, text[799], text[799] + "ACGTT"),
+        ("chr1", 900, text[899:901], "GATT"),
+    ]
+    table = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt"])
+    hand = [[_by_hand(text, pos, ref, allele) for allele in (ref, alt)] for _, pos, ref, alt in rows]
+    found = gb.tl.variant_effect(table, genome=genome, seq_length=LENGTH)
+    wanted = gb.tl.variant_effect(pd.DataFrame(hand, columns=["ref_sequence", "alt_sequence"]))
+    for column in ("distance", "effect_motif", "motif"):
+        assert found[column].tolist() == wanted[column].tolist()
+    assert (found["distance"] > 0).all()
 
 
 def test_marked_rows_of_another_assembly_stay_marked(tmp_path, genome):
@@ -228,6 +349,20 @@ def test_a_stopped_run_goes_on(genome, variants, tmp_path, monkeypatch):
     task = FakeTask()
     pd.testing.assert_frame_equal(gb.tl.variant_effect(variants, task, **options, resume=True), whole)
     assert task.n_calls == 0
+
+
+def test_a_run_goes_on_with_the_same_motifs_only(genome, variants, tmp_path):
+    def motifs(*places):
+        return [Motif(f"M{place}", f"m{place}", 20 * np.eye(4)[[place, 1, 2, 3, place, 0]]) for place in places]
+
+    model = gb.model.GeneBERT(tfs=["M0", "M1"], config=GeneBERTConfig.preset("tiny", n_tfs=2))
+    options = {"genome": genome, "output": tmp_path / "x.tsv", "seq_length": 32}
+    first = gb.tl.variant_effect(variants.head(3), model, motifs=motifs(0, 1), **options)
+    for other in (motifs(1, 0), motifs(0, 3), [motifs(0)[0], replace(motifs(1)[0], counts=np.full((6, 4), 5.0))]):
+        with pytest.raises(ValueError, match=r"begun with the same variants.*motifs differ"):
+            gb.tl.variant_effect(variants.head(3), model, motifs=other, **options, resume=True)
+    again = gb.tl.variant_effect(variants.head(3), model, motifs=motifs(0, 1), **options, resume=True)
+    pd.testing.assert_frame_equal(first, again)
 
 
 def test_parquet(genome, variants, tmp_path):

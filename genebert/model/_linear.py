@@ -1,10 +1,8 @@
-"""Linear models of sequence: counts of k-mers, and the k-mer at each position."""
+"""Linear models of k-mers: counts, and what lies where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,153 +10,179 @@ import torch
 from scipy import sparse
 from scipy.optimize import minimize
 
-from genebert._dna import kmer_ids, reverse_complement
+from genebert.model._kmers import Block, Vocabulary
 from genebert.model._targets import Targets, loss_and_gradient
+from genebert.model._task_inputs import Contexts, Inputs, gate
 
-__all__ = ["LinearModel", "fit_linear", "kmer_counts", "position_kmers", "solve"]
+__all__ = ["LinearModel", "fit_linear", "joined", "solve"]
 
 STRENGTHS = (0.01, 0.1, 1.0)
 """Inverse strengths of the penalty, per region, that are tried; the inner part decides."""
 MAX_STEPS = 100
+TOLERANCE = 1e-7  # relative change of the loss
 MANY_OUTPUTS = 8  # from which on the weakest penalty, whose fit is the slowest, is not tried
+GATE_SCALE = 10.0  # of the constant that accessibility multiplies, so that it is hardly penalised
 
 
-def kmer_counts(codes: np.ndarray, *, k: int, both_strands: bool) -> sparse.csr_matrix:
-    """Count k-mers; with `both_strands` those of the reverse complement, too, so that the strand changes nothing.
-
-    Returns
-    -------
-    float32 ``(regions, 4**k)``.
-    """
-    sides = (codes, reverse_complement(codes)) if both_strands else (codes,)
-    return sum(_one_hot(kmer_ids(side, k), n_columns=4**k, unknown=4**k) for side in sides)
-
-
-def position_kmers(codes: np.ndarray, *, k: int) -> sparse.csr_matrix:
-    """Tell which k-mer lies at each position, float32 ``(regions, positions * 4**k)``."""
-    ids = kmer_ids(codes, k).astype(np.int64)
-    unknown = ids.shape[1] * 4**k
-    ids = np.where(ids < 4**k, ids + 4**k * np.arange(ids.shape[1]), unknown)
-    return _one_hot(ids, n_columns=unknown, unknown=unknown)
-
-
-def _one_hot(ids: np.ndarray, *, n_columns: int, unknown: int) -> sparse.csr_matrix:
-    known = ids != unknown
-    indptr = np.concatenate([[0], known.sum(axis=1).cumsum()])
-    matrix = sparse.csr_matrix(
-        (np.ones(indptr[-1], dtype=np.float32), ids[known], indptr), shape=(len(ids), max(n_columns, 1))
-    )
-    matrix.sum_duplicates()
-    return matrix
-
-
-@dataclass(frozen=True)
 class LinearModel:
-    """Logits that are linear in k-mers."""
+    """Logits that are linear in k-mers and, where accessibility multiplies, in k-mers times accessibility.
+
+    Parameters
+    ----------
+    vocabulary
+        What is read.
+    weight
+        float32 ``(features, outputs)``; with `own` twice as many columns, the second half multiplied by accessibility.
+    bias
+        float32 ``(outputs,)``.
+    own
+        Of each output the column of accessibility that multiplies, -1 for none; empty: none is read.
+    """
 
     name: ClassVar[str] = "linear"
-    features: str
-    """``"count"`` or ``"position"``."""
-    k: int
-    both_strands: bool
-    weight: np.ndarray
-    """float32 ``(features, outputs)``."""
-    bias: np.ndarray
 
-    def logits(self, inputs: Any) -> np.ndarray:
-        """Logits of sequences, float64 ``(regions, outputs)``; of positions averaged over strands where both count."""
-        if self.features == "count":
-            sides = [kmer_counts(inputs.codes, k=self.k, both_strands=self.both_strands)]
-        else:
-            sides = [position_kmers(inputs.codes, k=self.k)]
-            if self.both_strands:
-                sides.append(position_kmers(reverse_complement(inputs.codes), k=self.k))
-        return sum(side @ self.weight.astype(np.float64) for side in sides) / len(sides) + self.bias
+    def __init__(
+        self, vocabulary: Vocabulary, weight: np.ndarray, bias: np.ndarray, *, own: Sequence[int] = ()
+    ) -> None:
+        self.vocabulary, self.weight, self.bias, self.own = vocabulary, weight, bias, tuple(own)
+
+    def logits(self, inputs: Inputs) -> np.ndarray:
+        """Logits, float64 ``(regions, outputs)``."""
+        matrix, factor = _read(self.vocabulary, inputs, self.own)
+        return joined(matrix @ self.weight.astype(np.float64), factor) + self.bias
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """Settings and tensors, for `restore`."""
-        settings = {"features": self.features, "k": self.k, "both_strands": self.both_strands}
-        return settings, {"weight": torch.from_numpy(self.weight), "bias": torch.from_numpy(self.bias)}
+        known = self.vocabulary
+        settings = {
+            "blocks": [list(block) for block in known.blocks], "seq_length": known.seq_length,
+            "both_strands": known.both_strands, "own": list(self.own),
+        }  # fmt: skip
+        tensors = {"columns": known.columns, "weight": self.weight, "bias": self.bias}
+        return settings, {name: torch.from_numpy(array) for name, array in tensors.items()}
 
     @classmethod
     def restore(cls, settings: dict[str, Any], tensors: dict[str, torch.Tensor]) -> LinearModel:
         """Rebuild from what `state` returned."""
-        return cls(**settings, weight=tensors["weight"].numpy(), bias=tensors["bias"].numpy())
+        own = settings.pop("own") if "own" in (settings := dict(settings)) else ()
+        vocabulary = Vocabulary(**settings, columns=tensors["columns"].numpy())
+        return cls(vocabulary, tensors["weight"].numpy(), tensors["bias"].numpy(), own=own)
+
+
+def _read(vocabulary: Vocabulary, inputs: Inputs, own: Sequence[int]) -> tuple[sparse.csr_matrix, np.ndarray | None]:
+    """Features, and what multiplies them; then with a constant beside the k-mers."""
+    matrix = vocabulary.read(inputs.codes)
+    if not own:
+        return matrix, None
+    constant = np.full((matrix.shape[0], 1), GATE_SCALE, dtype=np.float32)
+    return sparse.hstack([matrix, constant], format="csr"), gate(inputs.context, own)
 
 
 def fit_linear(
-    codes: np.ndarray,
+    inputs: Inputs,
     targets: Targets,
     *,
-    features: str,
-    k: int,
+    blocks: Sequence[Block],
     both_strands: bool,
     train: np.ndarray,
     inner: np.ndarray,
+    contexts: Contexts | None = None,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> LinearModel:
     """Fit a penalised linear model; the penalty with the lowest loss on the inner part wins.
 
     Parameters
     ----------
-    codes
-        uint8 ``(regions, seq_length)``.
-    targets
-        Their labels.
-    features, k
-        ``"count"`` or ``"position"`` of k-mers.
+    inputs, targets
+        Of all regions.
+    blocks
+        K-mers that are read.
     both_strands
-        Whether the strand does not matter: counts are those of both; positions are learnt on both.
+        Whether the strand does not matter.
     train, inner
         Rows.
+    contexts
+        Accessibility that multiplies; None: none.
+    strengths
+        Inverse strengths of the penalty, per region, from strong to weak.
     """
-    wanted, sides = targets.take(train), [codes[train]]
-    if features == "position" and both_strands:
-        sides.append(reverse_complement(sides[0]))
-        wanted = wanted.doubled()
-    make: Callable[[np.ndarray], sparse.csr_matrix]
-    if features == "count":
-        make = partial(kmer_counts, k=k, both_strands=both_strands)
-    else:
-        make = partial(position_kmers, k=k)
-    matrix = make(np.concatenate(sides))
-    held_out, truth = make(codes[inner]), targets.take(inner)
+    own = () if contexts is None else contexts.own
+    codes, wanted = inputs.codes[train], targets.take(train)
+    vocabulary = Vocabulary(blocks, seq_length=codes.shape[1], both_strands=both_strands).seen_in(codes)
+    matrix, factor = _read(vocabulary, inputs.take(train), own)
+    held_out, held_factor = _read(vocabulary, inputs.take(inner), own)
+    truth = targets.take(inner)
+    if targets.n_outputs >= MANY_OUTPUTS:
+        strengths = strengths[:-1]
     best, found = np.inf, None
-    for weight, bias in _path(matrix, wanted):
-        loss, _ = loss_and_gradient(held_out @ weight + bias, truth, truth.sample_weights())
+    for weight, bias in _path(matrix, wanted, strengths, factor):
+        loss, _ = loss_and_gradient(joined(held_out @ weight, held_factor) + bias, truth, truth.sample_weights())
         if found is None or loss < best:
             best, found = loss, (weight, bias)
-    return LinearModel(features, k, both_strands, found[0].astype(np.float32), found[1].astype(np.float32))
+    weight, bias = (array.astype(np.float32) for array in found)
+    return LinearModel(vocabulary, weight, bias, own=own)
 
 
-def _path(matrix: Any, targets: Targets) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _path(
+    matrix: Any, targets: Targets, strengths: Sequence[float], factor: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """From a strong penalty to a weak one, each from where the one before ended."""
     start = None
-    for strength in STRENGTHS if targets.n_outputs < MANY_OUTPUTS else STRENGTHS[:-1]:
-        start = solve(matrix, targets, penalty=1 / (strength * matrix.shape[0]), start=start)
+    for strength in strengths:
+        start = solve(matrix, targets, penalty=1 / (strength * matrix.shape[0]), start=start, factor=factor)
         yield start
 
 
+def joined(product: np.ndarray, factor: np.ndarray | None) -> np.ndarray:
+    """First half of the columns plus `factor` times the second half; without a factor all columns as they are."""
+    if factor is None:
+        return product
+    n_outputs = factor.shape[1]
+    return product[:, :n_outputs] + factor * product[:, n_outputs:]
+
+
 def solve(
-    matrix: Any, targets: Targets, *, penalty: float, start: tuple[np.ndarray, np.ndarray] | None = None
+    matrix: Any,
+    targets: Targets,
+    *,
+    penalty: float,
+    start: tuple[np.ndarray, np.ndarray] | None = None,
+    factor: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise the mean loss plus half the penalty times the squared weights, by L-BFGS (Liu and Nocedal 1989).
 
+    Parameters
+    ----------
+    matrix
+        Features, dense or sparse ``(regions, features)``.
+    targets
+        Labels of these regions.
+    penalty
+        Of squared weights.
+    start
+        Weights and bias to start from.
+    factor
+        What multiplies the second half of the weights ``(regions, outputs)``; None: there is one half only.
+
     Returns
     -------
-    Weights ``(features, outputs)`` and bias ``(outputs,)``, float64.
+    Weights ``(features, outputs)``, with a factor ``(features, 2 outputs)``, and bias ``(outputs,)``, float64.
     """
-    n_features, n_outputs = matrix.shape[1], targets.n_outputs
+    n_outputs = targets.n_outputs
+    shape = (matrix.shape[1], n_outputs * (1 if factor is None else 2))
     label_weight = targets.sample_weights()
     if start is None:
-        start = np.zeros((n_features, n_outputs)), targets.start()
+        start = np.zeros(shape), targets.start()
     transposed = matrix.T.tocsr() if sparse.issparse(matrix) else matrix.T
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weight, bias = flat[n_outputs:].reshape(n_features, n_outputs), flat[:n_outputs]
-        loss, gradient = loss_and_gradient(matrix @ weight + bias, targets, label_weight)
-        by_weight = transposed @ gradient + penalty * weight
+        weight, bias = flat[n_outputs:].reshape(shape), flat[:n_outputs]
+        loss, gradient = loss_and_gradient(joined(matrix @ weight, factor) + bias, targets, label_weight)
+        both = gradient if factor is None else np.hstack([gradient, factor * gradient])
+        by_weight = transposed @ both + penalty * weight
         return loss + penalty / 2 * float((weight**2).sum()), np.concatenate([gradient.sum(0), by_weight.ravel()])
 
     first = np.concatenate([start[1], start[0].ravel()])
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS}).x
-    return found[n_outputs:].reshape(n_features, n_outputs), found[:n_outputs]
+    options = {"maxiter": MAX_STEPS, "ftol": TOLERANCE}
+    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x
+    return found[n_outputs:].reshape(shape), found[:n_outputs]

@@ -167,6 +167,12 @@ class Contexts(NamedTuple):
         return cls(settings["cell_types"], settings["layer"], tensors["scale"].numpy(), tuple(settings["own"]))
 
 
+def gate(context: np.ndarray, own: Sequence[int]) -> np.ndarray:
+    """Accessibility in the own cell type of each output, 0 where it has none ``(regions, outputs)``."""
+    columns = np.asarray(own)
+    return context[:, columns] * (columns >= 0)
+
+
 def read_codes(mdata: Any, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Read bases into memory."""
     return np.ascontiguousarray(load(_keys.DNA_CODE.get(mdata), rows), dtype=np.uint8)

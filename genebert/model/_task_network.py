@@ -21,8 +21,8 @@ __all__ = ["FitOptions", "NetworkModel", "TaskStrands", "fit_network"]
 
 TaskStrands = Literal["both", "forward"]
 
-MOST_BASES = 12_000_000  # that are read in training, over all epochs: about four minutes on two cores
-LEAST_EPOCHS, MOST_EPOCHS = 4, 15
+MOST_BASES = 5_000_000  # that are read in training, over all epochs: about two minutes on two cores
+LEAST_EPOCHS, MOST_EPOCHS = 2, 12
 WARMUP, DECAY, CLIP = 0.05, 0.05, 1.0
 AVERAGED = 0.1  # share of the run that the average of the weights reaches back
 MUTATED = (

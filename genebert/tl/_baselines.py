@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from genebert.model import GeneBERT
 from genebert.model._finetuning import own_randomness
+from genebert.model._kmers import Block, kmers_anywhere, kmers_by_place
 from genebert.model._linear import LinearModel, fit_linear, solve
 from genebert.model._targets import Targets
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet
@@ -18,13 +20,17 @@ from genebert.model._task_probe import Half, ProbeModel, fit_probe
 from genebert.model._trees import fit_trees
 from genebert.nn import GeneBERTNetwork, PlainCNN, TaskConfig, TaskNetwork
 
-__all__ = ["BASELINES", "FitData", "accessibility_alone", "baseline", "linear", "network", "probe"]
+__all__ = ["BASELINES", "PARTS", "FitData", "accessibility_alone", "baseline", "kmers", "network", "probe"]
 
+PARTS = ("network", "kmers")
+"""Models that a fine-tuned task joins, each alone; boosted trees are the third."""
 BASELINES = (
     "kmer", "position_1mer", "position_2mer", "motif_boosting", "cnn", "untrained", "sequence_only", "matrix_only",
-    "accessibility",
+    "accessibility", *PARTS,
 )  # fmt: skip
-K = 6
+_BLOCKS = {"kmer": [Block(6, 0)], "position_1mer": [Block(1, 1)], "position_2mer": [Block(2, 1)]}
+_STRENGTHS = (0.003, 0.03, 0.3)  # of k-mers of several lengths
+_FEW_STEPS = 8  # outputs from which on they are counted at one length only, since time grows with both
 
 
 class FitData(NamedTuple):
@@ -63,11 +69,24 @@ def accessibility_alone(data: FitData) -> ContextModel:
     return ContextModel(*solve(matrix, data.targets.take(data.train), penalty=1 / len(matrix)))
 
 
-def linear(data: FitData, *, features: str, k: int) -> LinearModel:
-    """Fit a linear model of k-mers."""
+def linear(data: FitData, name: str) -> LinearModel:
+    """Fit one of the linear baselines."""
     return fit_linear(
-        data.inputs.codes, data.targets, features=features, k=k, both_strands=data.options.both_strands, **data.rows
+        data.inputs, data.targets, blocks=_BLOCKS[name], both_strands=data.options.both_strands, **data.rows
     )
+
+
+def kmers(data: FitData) -> LinearModel:
+    """Fit k-mers of several lengths, by place where the strand matters, times accessibility where that is read."""
+    is_wide = data.targets.n_outputs >= _FEW_STEPS
+    if data.options.both_strands:
+        blocks = _BLOCKS["kmer"] if is_wide else kmers_anywhere()
+    else:
+        blocks = kmers_by_place(data.inputs.codes.shape[1])
+    return fit_linear(
+        data.inputs, data.targets, blocks=blocks, both_strands=data.options.both_strands, contexts=data.contexts,
+        strengths=_STRENGTHS, **data.rows,
+    )  # fmt: skip
 
 
 def network(
@@ -133,9 +152,8 @@ def baseline(name: str, data: FitData, *, method: str) -> Any:
     if name in part:
         return network(data, **part[name])[0] if method == "finetune" else probe(data, **part[name])
     fits: dict[str, Callable[[], Any]] = {
-        "kmer": lambda: linear(data, features="count", k=K),
-        "position_1mer": lambda: linear(data, features="position", k=1),
-        "position_2mer": lambda: linear(data, features="position", k=2),
+        **{single: partial(linear, data, single) for single in _BLOCKS},
+        "kmers": lambda: kmers(data),
         "motif_boosting": lambda: fit_trees(data.inputs, data.targets, **data.rows, seed=data.options.seed),
         "cnn": lambda: _cnn(data),
         "accessibility": lambda: accessibility_alone(data),

@@ -23,7 +23,7 @@ from genebert.model._stack import Member, fit_stack
 from genebert.model._targets import Targets, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet, read_codes
 from genebert.model._task_network import FitOptions, TaskStrands
-from genebert.tl._baselines import BASELINES, FitData, baseline, linear, network, probe
+from genebert.tl._baselines import BASELINES, PARTS, FitData, baseline, kmers, network, probe
 from genebert.tl._load import load as load_model
 from genebert.tl._task_labels import check_train, inner_rows, standardised
 from genebert.tl._task_results import check_result_key, predict_rows, write_predictions
@@ -231,9 +231,7 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
         models, losses = {"probe": probe(data)}, []
     else:
         net, losses = network(data)
-        models = {"network": net}
-        models["kmer"] = linear(data, features="count", k=6)
-        models["position_2mer"] = linear(data, features="position", k=2)
+        models = {"network": net, "kmers": kmers(data)}
         models["motif_boosting"] = baseline("motif_boosting", data, method=method)
     inner = data.inputs.take(data.inner)
     stack = fit_stack([model.logits(inner) for model in models.values()], data.targets.take(data.inner))
@@ -247,7 +245,7 @@ def _compared(data: FitData, member: Member, *, names: Sequence[str] | None, met
     names = BASELINES if names is None else names
     found = {}
     for name in names:
-        if name == "accessibility" and data.contexts is None:
+        if (name == "accessibility" and data.contexts is None) or (name in PARTS and method == "probe"):
             continue
         model = member.models.get(name) or baseline(name, data, method=method)
         truth = data.targets.take(data.inner)

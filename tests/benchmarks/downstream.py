@@ -34,7 +34,8 @@ FASTSK = ("CTCF", "EP300", "JUND")
 TASKS = (*GUE, *(f"fastsk_{name}" for name in FASTSK), "ctcf_shuffled", "dhs_tf")
 MANY_SEEDS = ("tf_2", "prom_core_tata", "splice")
 SPLITS = {"train": "train", "dev": "val", "test": "test", "test_dedup": "test_dedup"}
-CHEAP = ["kmer", "position_2mer", "motif_boosting"]  # parts of the task, so that they cost next to nothing
+CHEAP = ["kmer", "position_2mer", "motif_boosting", "network", "kmers"]  # of seconds, or parts of the task
+PARTS = ("network", "kmers")  # of the task: shown, but no baselines
 LEAST_POSITIVES = 100
 MINUTES, CALIBRATION = 12, 0.06
 
@@ -118,11 +119,11 @@ def run(task: str, seed: int, mdata: MuData, args: argparse.Namespace) -> pd.Dat
         train = np.flatnonzero(np.asarray(_keys.REGION_SPLIT.get(mdata)) == "train")
         left_out = np.random.default_rng(seed).permutation(train)[6_000:]
         mdata = mdata[np.setdiff1d(np.arange(mdata.n_obs), left_out)].copy()
-    start = time.monotonic()
+    start, start_cpu = time.monotonic(), time.process_time()
     getattr(gb.tl, verb(task))(mdata, key_added="bench", seed=seed, n_models=args.models, device=args.device, **options)
-    minutes = (time.monotonic() - start) / 60
+    minutes, cpu_minutes = (time.monotonic() - start) / 60, (time.process_time() - start_cpu) / 60
     table = gb.get.evaluation(mdata, key="bench")
-    return table.assign(task=task, seed=seed, minutes=minutes)
+    return table.assign(task=task, seed=seed, minutes=minutes, cpu_minutes=cpu_minutes)
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
@@ -141,7 +142,7 @@ def judge(bars: Bars, table: pd.DataFrame) -> None:
         for task, rows in first[
             (first["metric"] == metric) & first["task"].isin(GUE) & (first["split"] == "val")
         ].groupby("task"):
-            others = rows[rows["method"] != "genebert"]
+            others = rows[~rows["method"].isin(["genebert", *PARTS])]
             best = others.loc[others["value"].idxmax()]
             n_tasks += 1
             better += [task] * bool(best["gain"] > 0)
@@ -153,12 +154,13 @@ def judge(bars: Bars, table: pd.DataFrame) -> None:
     ours = first[(first["method"] == "genebert") & (first["metric"] == "calibration_error")]
     for _, row in ours[(ours["n_regions"] >= 900) & ~ours["task"].isin(["splice", "dhs_tf"])].iterrows():
         bars.bar(f"calibration of {row['task']} ({row['split']})", row["value"] < CALIBRATION, f"{row['value']:.3f}, below {CALIBRATION}")  # fmt: skip
-    minutes = table[table["task"].isin(GUE)].groupby(["task", "seed"])["minutes"].first()
-    if len(minutes):
-        bars.bar("time", minutes.max() <= MINUTES, f"{minutes.max():.1f} minutes at most, all baselines included")
+    spent = table[table["task"].isin(GUE)].groupby(["task", "seed"])[["minutes", "cpu_minutes"]].first()
+    if len(spent):
+        detail = f"{spent['minutes'].max():.1f} minutes at most, {spent['cpu_minutes'].max():.1f} CPU minutes, all baselines included"
+        bars.bar("time", spent["minutes"].max() <= MINUTES, detail)
     binding = first[(first["task"] == "dhs_tf") & (first["metric"] == "auprc")]
     for split, rows in binding.groupby("split"):
-        best = rows[rows["method"] != "genebert"].sort_values("value").iloc[-1]
+        best = rows[~rows["method"].isin(["genebert", *PARTS])].sort_values("value").iloc[-1]
         bars.bar(f"dhs_tf, mean AUPRC ({split})", best["gain"] >= 0.03, f"{best['gain']:+.3f} against {best['method']}")
 
 

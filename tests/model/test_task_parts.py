@@ -7,10 +7,11 @@ from scipy.optimize import check_grad
 
 from genebert._dna import reverse_complement
 from genebert.model import _trees
-from genebert.model._linear import LinearModel, fit_linear, kmer_counts, position_kmers, solve
+from genebert.model._kmers import Block, Vocabulary, kmers_anywhere, kmers_by_place
+from genebert.model._linear import LinearModel, fit_linear, solve
 from genebert.model._stack import fit_stack
 from genebert.model._targets import Targets, loss_and_gradient, probabilities, task_loss
-from genebert.model._task_inputs import Inputs
+from genebert.model._task_inputs import Contexts, Inputs
 from genebert.model._task_network import FitOptions, NetworkModel, fit_network
 from genebert.nn import PlainCNN
 
@@ -53,30 +54,65 @@ def test_start_is_the_frequency():
     assert probabilities(targets.start()[None], "binary")[0, 0] == pytest.approx(2 / 6)
 
 
+def read(codes, blocks, *, both_strands=False):
+    return Vocabulary(blocks, seq_length=codes.shape[1], both_strands=both_strands).read(codes).toarray()
+
+
 def test_features_by_hand():
-    codes = np.array([[0, 1, 4, 2, 2]], dtype=np.uint8)
-    counts = kmer_counts(codes, k=2, both_strands=False).toarray()[0]
-    assert counts[1] == 1
-    assert counts[10] == 1
-    assert counts.sum() == 2
-    both = kmer_counts(codes, k=2, both_strands=True).toarray()
-    assert (both == kmer_counts(reverse_complement(codes), k=2, both_strands=True).toarray()).all()
-    places = position_kmers(codes, k=1).toarray()[0]
-    assert np.flatnonzero(places).tolist() == [0, 5, 14, 18]
+    codes = np.array([[0, 1, 4, 2, 2]], dtype=np.uint8)  # AC N GG
+    counts = read(codes, [Block(2, 0, 0.5)])[0]
+    assert np.flatnonzero(counts).tolist() == [1, 10]
+    assert counts.sum() == 1
+    both = read(codes, [Block(2, 0)], both_strands=True)
+    assert np.array_equal(both, read(reverse_complement(codes), [Block(2, 0)], both_strands=True))
+    assert np.flatnonzero(read(codes, [Block(1, 1)])).tolist() == [0, 5, 14, 18]
+    assert np.flatnonzero(read(codes, [Block(1, 3)])).tolist() == [0, 1, 6]  # A and C in front, two G behind
+    assert np.array_equal(
+        read(codes, [Block(1, 1), Block(2, 0, 0.5)]), np.hstack([read(codes, [Block(1, 1)]), [counts]])
+    )
+
+
+def test_features_read_once_are_left_out(rng):
+    codes = rng.integers(0, 4, (30, 20)).astype(np.uint8)
+    blocks = [Block(3, 0), Block(2, 1), Block(25, 0)]  # the last one is longer than the sequences
+    everything = Vocabulary(blocks, seq_length=20, both_strands=True)
+    seen = everything.seen_in(codes)
+    full = everything.read(codes).toarray()
+    often = full.sum(0) >= 2
+    assert 0 < often.sum() < len(often)
+    assert np.array_equal(seen.columns, np.flatnonzero(often))
+    assert np.array_equal(seen.read(codes).toarray(), full[:, often])
+    for recipe in (kmers_anywhere(), kmers_by_place(3)):
+        assert Vocabulary(recipe, seq_length=3, both_strands=False).read(codes[:, :3]).shape[0] == 30
 
 
 def test_linear_model_finds_a_base_at_a_place(rng):
     codes = rng.integers(0, 4, (400, 12)).astype(np.uint8)
     targets = Targets("binary", ["a"], (codes[:, [5]] == 2).astype(np.float32))
-    rows = {"train": np.arange(300), "inner": np.arange(300, 400)}
-    model = fit_linear(codes, targets, features="position", k=1, both_strands=False, **rows)
-    inputs = Inputs(codes, None, None)
+    rows, inputs = {"train": np.arange(300), "inner": np.arange(300, 400)}, Inputs(codes, None, None)
+    model = fit_linear(inputs, targets, blocks=[Block(1, 1)], both_strands=False, **rows)
     assert ((model.logits(inputs)[:, 0] > 0) == targets.values[:, 0]).mean() > 0.99
     again = LinearModel.restore(*model.state())
     assert np.array_equal(again.logits(inputs), model.logits(inputs))
-    symmetric = fit_linear(codes, targets, features="position", k=2, both_strands=True, **rows)
+    symmetric = fit_linear(inputs, targets, blocks=[Block(2, 1)], both_strands=True, **rows)
     turned = Inputs(reverse_complement(codes), None, None)
     assert np.allclose(symmetric.logits(inputs), symmetric.logits(turned))
+
+
+def test_linear_model_multiplies_by_accessibility(rng):
+    """A base counts only where the region is open; what is added to it would not do."""
+    codes = rng.integers(0, 4, (800, 6)).astype(np.uint8)
+    context = rng.integers(0, 2, (800, 2)).astype(np.float32)
+    truth = np.column_stack([(codes[:, 2] == 0) & (context[:, 1] == 1), codes[:, 3] == 1]).astype(np.float32)
+    targets = Targets("multilabel", ["a", "b"], truth)
+    contexts = Contexts(["x", "y"], "open", np.ones(2, dtype=np.float32), (1, -1))
+    rows, inputs = {"train": np.arange(600), "inner": np.arange(600, 800)}, Inputs(codes, None, context)
+    model = fit_linear(inputs, targets, blocks=[Block(1, 1)], both_strands=False, contexts=contexts, **rows)
+    assert ((model.logits(inputs) > 0) == truth).mean() > 0.99
+    again = LinearModel.restore(*model.state())
+    assert np.array_equal(again.logits(inputs), model.logits(inputs))
+    plain = fit_linear(inputs, targets, blocks=[Block(1, 1)], both_strands=False, **rows)
+    assert ((plain.logits(inputs)[:, 0] > 0) == truth[:, 0]).mean() < 0.95
 
 
 def test_solve_agrees_with_ridge(rng):
@@ -177,6 +213,6 @@ def test_network_training_overfits_a_motif_and_keeps_the_best(rng, device):
 
 def test_epochs_follow_the_amount_to_read():
     options = FitOptions()
-    assert options.n_epochs(30_000, 101) == 4
-    assert options.n_epochs(4_000, 70) == 15
+    assert options.n_epochs(30_000, 101) == 2
+    assert options.n_epochs(4_000, 70) == 12
     assert FitOptions(max_epochs=2).n_epochs(10, 10) == 2

@@ -66,12 +66,13 @@ def classify(
     class_weight
         ``"balanced"``: classes count alike in training; probabilities remain those of the data.
     max_epochs
-        Passes over the regions, at most; default: 4 to 15, fewer where there is more to read.
+        Passes over the regions, at most; default: 12 to 2, fewer where there is more to read.
     batch_size
         Regions per step.
     baselines
         Which ones to compute; default: all of ``kmer``, ``position_1mer``, ``position_2mer``, ``motif_boosting``, ``cnn``,
-        ``untrained``, ``sequence_only``, ``matrix_only``, and, with `tf_weight`, ``accessibility``.
+        ``untrained``, ``sequence_only``, ``matrix_only``, and, with `tf_weight`, ``accessibility``. With them come the parts of
+        a fine-tuned task, each alone: ``network`` and ``kmers``.
     seed
         Of everything that is drawn.
     device

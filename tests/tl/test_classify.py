@@ -9,7 +9,7 @@ from genebert import _keys
 from genebert._dna import decode, reverse_complement
 from genebert._motifs import WEIGHTS
 from genebert.model import Task
-from genebert.tl._baselines import BASELINES
+from genebert.tl._baselines import BASELINES, PARTS
 
 FAST = {"max_epochs": 1, "baselines": ["kmer"]}
 
@@ -174,7 +174,7 @@ def test_probe_all_baselines_and_several_models(base, small, tmp_path):
     mdata = small.copy()
     task = gb.tl.classify(mdata, base, labels="promoter", method="probe", n_models=2, class_weight="balanced")
     assert len(task.members) == 2
-    assert set(gb.get.evaluation(mdata)["method"]) == {"genebert", *BASELINES} - {"accessibility"}
+    assert set(gb.get.evaluation(mdata)["method"]) == {"genebert", *BASELINES} - {"accessibility", *PARTS}
     task.save(tmp_path)
     codes = np.asarray(_keys.DNA_CODE.get(mdata))[:4]
     assert np.allclose(Task.load(tmp_path, device="cpu").predict_codes(codes), task.predict_codes(codes), atol=1e-6)

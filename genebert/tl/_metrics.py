@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-__all__ = ["CLASSIFICATION", "REGRESSION", "class_metrics", "draw_weights", "label_metrics", "value_metrics"]
+__all__ = ["CLASSIFICATION", "REGRESSION", "class_metrics", "curves", "draw_weights", "label_metrics", "value_metrics"]
 
 CLASSIFICATION = ("auroc", "auprc", "mcc", "f1", "accuracy", "calibration_error")
 REGRESSION = ("pearson", "spearman", "r2", "rmse")
@@ -39,7 +39,7 @@ def label_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarra
     For each of `CLASSIFICATION` float64 ``(1 + draws,)``; NaN for a draw without both classes, where that matters.
     """
     truth, weights = truth.astype(bool), weights.astype(np.float64)
-    auroc, auprc = _curves(truth, probability, weights)
+    auroc, auprc = curves(truth, probability, weights)
     called = probability >= 0.5
     tp, fp, fn, tn = (weights @ (t & c) for t, c in _pairs(truth, called))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -56,8 +56,8 @@ def _pairs(truth: np.ndarray, called: np.ndarray) -> tuple[tuple[np.ndarray, np.
     return (truth, called), (~truth, called), (truth, ~called), (~truth, ~called)
 
 
-def _curves(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Areas under the ROC curve (ties count half) and under precision and recall (average precision)."""
+def curves(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas under the ROC curve (ties count half) and under precision and recall (average precision), for each draw."""
     order = np.argsort(-score, kind="stable")
     ranked = score[order]
     first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each group of ties
@@ -99,7 +99,7 @@ def class_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarra
     """
     n_classes = probability.shape[1]
     truth, called, weights = truth.astype(int), probability.argmax(1), weights.astype(np.float64)
-    single = [_curves(truth == i, probability[:, i], weights) for i in range(n_classes)]
+    single = [curves(truth == i, probability[:, i], weights) for i in range(n_classes)]
     auroc, auprc = (np.nanmean([pair[which] for pair in single], axis=0) for which in (0, 1))
     pairs = np.eye(n_classes**2)[truth * n_classes + called]
     table = (weights @ pairs).reshape(-1, n_classes, n_classes)  # (draws, truth, called)

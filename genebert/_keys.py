@@ -236,9 +236,10 @@ EVALUATION_COLUMNS = (
 
 CROSS_COLUMNS = (
     "target", "known", "holdout", "cell_type", "tf", "types", "regions", "stratum", "method", "metric", "value", "low", "high",
-    "gain", "gain_low", "gain_high", "is_best", "n_regions", "n_positive", "n_near", "marks",
+    "gain", "gain_low", "gain_high", "control", "control_low", "control_high", "is_best", "n_regions", "n_positive", "n_near", "marks",
 )  # fmt: skip
-"""Columns of ``table`` of `tl.cross_cell_type`: one row per measurement; `gain` is what genebert has over the method."""
+"""Columns of ``table`` of `tl.cross_cell_type`: one row per measurement; `gain` is what genebert has over the method, `control`
+what genebert has over it when the activity is shuffled."""
 
 FEW_SHOT_COLUMNS = ("holdout", "cell_type", "unit", "n", "method", "metric", "value", "low", "high")
 """Columns of ``few_shot`` of `tl.cross_cell_type`: `n` regions or cells of the new cell type were measured."""

@@ -45,7 +45,8 @@ def cross_cell_type(
     One row per measurement. ``holdout`` names the cell types that were held out together (``all``: mean over folds),
     ``cell_type`` one of them (``all``: their mean), ``tf`` the TF of a binding label. ``known`` is what the method was given at
     the regions that are scored. ``value`` has its 95 % interval ``low`` to ``high``; ``gain`` is what genebert has over the method on
-    the same draws, with ``gain_low`` and ``gain_high``; ``is_best`` marks the best baseline. ``n_near`` counts regions that share 32
+    the same draws, with ``gain_low`` and ``gain_high``, and ``control`` what is left of that when activity (of binding:
+    accessibility) is shuffled; ``is_best`` marks the best baseline. ``n_near`` counts regions that share 32
     bases with train regions, and ``marks`` tells what flatters the row.
 
     Raises

@@ -14,7 +14,7 @@ from genebert.tl._cell_type_scores import WITHIN, TargetKind, column_draws, with
 __all__ = ["ALL", "CONTROLS", "GENEBERT", "Block", "Column", "cross_table"]
 
 GENEBERT, ALL = "genebert", "all"
-CONTROLS = ("shuffled_activity", "random")
+CONTROLS = ("shuffled_activity", "shuffled_accessibility", "random")
 """Methods that are no baselines: they show what is left when something is taken away."""
 
 _PLACE = ("holdout", "cell_type", "tf", "types", "regions", "stratum", "method", "metric")
@@ -166,10 +166,14 @@ def _mean(parts: Sequence[_Draws]) -> _Draws:
 
 def _row(place: tuple[str, ...], draws: _Draws, found: Mapping[tuple[str, ...], _Draws]) -> dict[str, Any]:
     row = dict(zip(_PLACE, place, strict=True))
-    ours = found.get((*place[:6], GENEBERT, place[7]))
-    gain = np.full_like(draws.values, np.nan) if ours is None else ours.values - draws.values
+
+    def over(*methods: str) -> np.ndarray:
+        other = next((found[key] for name in methods if (key := (*place[:6], name, place[7])) in found), None)
+        return np.full_like(draws.values, np.nan) if other is None else other.values - draws.values
+
     return {
-        **row, **_interval(draws.values, "value", "low", "high"), **_interval(gain, "gain", "gain_low", "gain_high"),
+        **row, **_interval(draws.values, "value", "low", "high"), **_interval(over(GENEBERT), "gain", "gain_low", "gain_high"),
+        **_interval(over(*CONTROLS[:2]), "control", "control_low", "control_high"),
         "n_regions": draws.n_regions, "n_positive": draws.n_positive, "n_near": draws.n_near,
         "marks": ",".join(sorted(draws.marks)),
     }  # fmt: skip

@@ -20,19 +20,19 @@ __all__ = ["cross_cell_type"]
 
 Panel = Literal["methods", "difference", "few_shot"]
 ALL, OURS = "all", "genebert"
-_PALE = _style.PALETTE[6]  # too light for thin lines
 WIDTH, LINE = 4.6, 0.42  # inches: of a panel, of a cell type
-MARKERS = "osD^vPX*<>"
 NAMES = {
     "auroc": "AUROC", "auprc": "AUPRC", "pearson": "Pearson correlation", "spearman": "Spearman correlation",
     "within_region_auroc": "within-region AUROC",
 }  # fmt: skip
 CHANCE = {"auroc": 0.5, "within_region_auroc": 0.5, "pearson": 0.0, "spearman": 0.0}
-ORDER = (
-    OURS, "mean_sequence", "weighted_mean", "mean", "nearest", "sequence_only", "motif_activity", "shuffled_activity", "random",
-    "open_sequence", "open_motif", "accessibility",
-)  # fmt: skip
-"""A method keeps its colour and marker in all figures."""
+LOOKS = {
+    OURS: (5, "o"), "mean_sequence": (0, "s"), "weighted_mean": (1, "D"), "mean": (2, "^"), "nearest": (3, "v"),
+    "sequence_only": (4, "D"), "motif_activity": (8, "P"), "open_sequence": (0, "s"), "open_motif": (8, "P"),
+    "accessibility": (1, "D"), "motif": (9, "<"), "shuffled_activity": (7, "*"), "shuffled_accessibility": (7, "*"),
+}  # fmt: skip
+"""Number of the colour, and marker: a method keeps them in all figures. Others are grey."""
+ORDER = (*LOOKS, "random")
 
 
 def cross_cell_type(
@@ -130,13 +130,8 @@ def _label(place: tuple[str, str, str], n: int) -> str:
 
 def _looks(method: str) -> tuple[str, str]:
     """Colour and marker."""
-    if method == OURS:
-        return _style.SECOND, "o"
-    if method == "random":
-        return _style.MISSING, "x"
-    number = ORDER.index(method) if method in ORDER else len(ORDER)
-    others = [colour for colour in _style.PALETTE if colour not in (_style.SECOND, _PALE)]
-    return others[(number - 1) % len(others)], MARKERS[number % len(MARKERS)]
+    number, marker = LOOKS.get(method, (None, "x"))
+    return (_style.MISSING if number is None else _style.PALETTE[number]), marker
 
 
 def _draw_methods(ax: Axes, table: pd.DataFrame, lines: list[tuple[str, str, str]], *, metric: str) -> None:

@@ -132,10 +132,10 @@ def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
     """
     weights = weights.astype(np.float64)
     total = weights.sum(1)
-    square = weights @ (truth - predicted) ** 2 / total
-    mean = weights @ truth / total
-    variance = weights @ truth**2 / total - mean**2
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # a draw without any region
+        square = weights @ (truth - predicted) ** 2 / total
+        mean = weights @ truth / total
+        variance = weights @ truth**2 / total - mean**2
         r2 = 1 - square / variance
     return {
         "pearson": _correlation(truth, predicted, weights),
@@ -145,7 +145,7 @@ def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
 
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     x, y, total = x - x.mean(), y - y.mean(), weights.sum(1)
-    mx, my = weights @ x / total, weights @ y / total
-    covariance = weights @ (x * y) / total - mx * my
     with np.errstate(invalid="ignore", divide="ignore"):
+        mx, my = weights @ x / total, weights @ y / total
+        covariance = weights @ (x * y) / total - mx * my
         return covariance / np.sqrt((weights @ x**2 / total - mx**2) * (weights @ y**2 / total - my**2))

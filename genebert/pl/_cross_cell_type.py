@@ -173,7 +173,7 @@ def _draw_difference(ax: Axes, table: pd.DataFrame, lines: list[tuple[str, str, 
                 va="center", fontsize="x-small", color="0.4",
             )  # fmt: skip
     ax.axvline(0, color="0.6", lw=0.8, ls="--", zorder=0)
-    ax.margins(x=0.25)
+    ax.margins(x=0.3)
     _name_lines(ax, lines)
     ax.set(
         xlabel=f"difference in {NAMES.get(metric, metric)} (95 % interval)", title="genebert minus the best baseline"

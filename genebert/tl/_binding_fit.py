@@ -10,6 +10,7 @@ from genebert._logging import info, warn
 from genebert._validate import listed
 from genebert.model._binding import BindingModel, fit_binding
 from genebert.tl._cell_type_folds import Fold
+from genebert.tl._cell_type_scores import likeness
 from genebert.tl._cell_type_table import ALL, GENEBERT, Block, Column
 from genebert.tl._cross_binding import BindingData, BindingPart
 from genebert.tl._leak_guard import ACTIVITY
@@ -151,11 +152,7 @@ def _nearest(data: BindingData, labels: np.ndarray, others: Sequence[int], colum
 
 def _alike(train: BindingPart, one: int, other: int, *, by_labels: bool) -> float:
     values = train.labels.reshape(len(train.labels), train.labels.shape[1], -1) if by_labels else train.raw[:, :, None]
-    a, b = values[:, one].ravel(), values[:, other].ravel()
-    known = ~np.isnan(a) & ~np.isnan(b)
-    if known.sum() < 2 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
-        return -1.0
-    return float(np.corrcoef(a[known], b[known])[0, 1])
+    return float(likeness(np.stack([values[:, one].ravel(), values[:, other].ravel()], axis=1))[0, 1])
 
 
 def _rank(score: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from genebert.tl._leak_guard import UNKNOWN, CrossWeight, check_activity, check_
 from genebert.tl._load import load as load_model
 
 __all__ = [
+    "LEAST_REGIONS",
     "NO_ENCODER",
     "Reader",
     "activity_on",
@@ -46,8 +47,8 @@ def resolve_model(model: GeneBERT | str | Path | None, device: str) -> GeneBERT 
     return model if isinstance(model, GeneBERT) else load_model("mini" if model is None else model, device=device)
 
 
-def region_rows(mdata: MuData, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Rows of each split named, as positions.
+def region_rows(mdata: MuData, names: tuple[str, ...], *, max_train: int, seed: int) -> dict[str, np.ndarray]:
+    """Rows of each split named, as positions; of train at most so many, drawn at random.
 
     Raises
     ------
@@ -60,6 +61,8 @@ def region_rows(mdata: MuData, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     if few:
         msg = f"Expected at least {LEAST_REGIONS} regions in each of the splits {listed(names)}; found {listed(few)}. Run gb.pp.split_regions."
         raise ValueError(msg)
+    if len(rows["train"]) > max_train:
+        rows["train"] = np.sort(np.random.default_rng(seed).permutation(rows["train"])[:max_train])
     return rows
 
 
@@ -104,7 +107,7 @@ class Reader(NamedTuple):
     def read(self, rows: np.ndarray | slice) -> Features:
         """Read regions."""
         rows = np.arange(self.mdata.n_obs)[rows] if isinstance(rows, slice) else rows
-        vectors = None if self.use_rep is None else load_dense(self.mdata.obsm[self.use_rep], rows).astype(np.float32)
+        vectors = None if self.use_rep is None else self._vectors(rows)
         if self.motifs is None:
             return Features(load_dense(_keys.TF_SCORE.get(self.mdata), rows).astype(np.float32), vectors, None)
         codes = read_codes(self.mdata, rows)
@@ -112,6 +115,10 @@ class Reader(NamedTuple):
         if self.probe is not None:
             vectors = self.probe.embed(Inputs(codes, scores, None))
         return Features(scores, vectors, codes)
+
+    def _vectors(self, rows: np.ndarray) -> np.ndarray:
+        matrix = self.mdata.obsm[self.use_rep]
+        return load_dense(matrix.to_numpy() if hasattr(matrix, "to_numpy") else matrix, rows).astype(np.float32)
 
 
 def _probe(model: GeneBERT, tfs: list[str]) -> ProbeModel:

@@ -10,7 +10,7 @@ import numpy as np
 from genebert.model._cell_types import CellTypeModel, Features, fit_cell_types
 from genebert.model._cell_types_heads import Heads
 from genebert.tl._cell_type_folds import Fold
-from genebert.tl._cell_type_scores import TargetKind
+from genebert.tl._cell_type_scores import TargetKind, likeness
 from genebert.tl._cell_type_table import ALL, GENEBERT, Block, Column
 from genebert.tl._leak_guard import ACTIVITY
 
@@ -118,10 +118,7 @@ def _row_means(measured: np.ndarray) -> np.ndarray:
 
 def _nearest(data: CellTypeData, types: Sequence[int], learnt: Sequence[int], measured: np.ndarray) -> np.ndarray:
     """Give what was measured in the training type whose accessibility at train regions is most alike."""
-    target = data.train.target
-    filled = np.where(np.isnan(target), np.nanmean(target, axis=0, keepdims=True), target)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        alike = np.nan_to_num(np.corrcoef(filled, rowvar=False), nan=-1.0).reshape(len(data.cell_types), -1)
+    alike = likeness(data.train.target)
     best = alike[np.ix_(types, learnt)].copy()
     best[np.asarray(types)[:, None] == np.asarray(learnt)] = -np.inf
     return np.nan_to_num(measured[:, best.argmax(axis=1)])

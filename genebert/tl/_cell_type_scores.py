@@ -8,7 +8,15 @@ import numpy as np
 
 from genebert.tl._metrics import curves, draw_weights, value_metrics
 
-__all__ = ["WITHIN", "TargetKind", "column_draws", "draws_of_regions", "within_draws", "within_region_auroc"]
+__all__ = [
+    "WITHIN",
+    "TargetKind",
+    "column_draws",
+    "draws_of_regions",
+    "likeness",
+    "within_draws",
+    "within_region_auroc",
+]
 
 TargetKind = Literal["binary", "value"]
 WITHIN = "within_region_auroc"
@@ -36,6 +44,19 @@ def draws_of_regions(chromosomes: np.ndarray, *, n_draws: int, seed: int) -> tup
     if len(names) < LEAST_CHROMOSOMES:
         return draw_weights(len(chromosomes), n_draws=n_draws, rng=rng), "regions"
     return draw_weights(len(names), n_draws=n_draws, rng=rng)[:, place], "chromosomes"
+
+
+def likeness(target: np.ndarray) -> np.ndarray:
+    """Correlation between cell types over regions, float64 ``(cell types, cell types)``; -1 where one does not vary.
+
+    What was not measured counts as the type's mean.
+    """
+    known = ~np.isnan(target)
+    mean = np.where(known, target, 0).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
+    away = np.where(known, target - mean, 0).astype(np.float64)
+    norm = np.sqrt((away**2).sum(axis=0))
+    product = np.outer(norm, norm)
+    return np.divide(away.T @ away, product, out=np.full(product.shape, -1.0), where=product > 0)
 
 
 def column_draws(

@@ -14,7 +14,7 @@ from genebert._logging import info
 from genebert._validate import check_cell_type, check_key, check_literal, check_range
 from genebert.model import GeneBERT
 from genebert.tl._binding_fit import BINDING_SETTINGS, binding_blocks
-from genebert.tl._cell_type_data import Reader, region_rows, resolve_model
+from genebert.tl._cell_type_data import LEAST_REGIONS, Reader, region_rows, resolve_model
 from genebert.tl._cell_type_few_shot import few_shot_table
 from genebert.tl._cell_type_fit import SETTINGS, Known
 from genebert.tl._cell_type_folds import Holdout, make_folds
@@ -46,6 +46,7 @@ def cross_cell_type(
     quarters: Quarters = "all",
     few_shot: Sequence[int] | None = None,
     few_shot_cells: Sequence[int] | None = None,
+    max_regions: int = 50_000,
     n_draws: int = 300,
     seed: int = 0,
     device: str = "auto",
@@ -93,6 +94,8 @@ def cross_cell_type(
         Numbers of train regions, such as ``[50, 500, 5000]``: how good is the activity that so many of them give?
     few_shot_cells
         Numbers of cells, likewise: the counts of so many are drawn.
+    max_regions
+        Most train regions that are learnt from, drawn at random where there are more.
     n_draws
         Of the bootstrap: over chromosomes where five or more are scored, else over regions.
     seed, device
@@ -127,13 +130,14 @@ def cross_cell_type(
     for value, choices, name in ((known, Known, "known"), (kind, TargetKind, "kind"), (quarters, Quarters, "quarters")):
         check_literal(value, choices, name=name)
     check_range(n_draws, name="n_draws", low=50, integer=True)
+    check_range(max_regions, name="max_regions", low=LEAST_REGIONS, integer=True)
     check_key(key_added, reserved=mdata.mod)
     experiments, names = (
         experiment_types(mdata, labels, cell_types) if target == "labels" else ([], _cell_types(mdata, cell_types))
     )
     folds = make_folds(mdata, holdout, cell_types=names)
     few = FewShot.of(mdata, few_shot, few_shot_cells, tf_weight=tf_weight, target=target, folds=folds)
-    rows = region_rows(mdata, ("train", "test"))
+    rows = region_rows(mdata, ("train", "test"), max_train=max_regions, seed=seed)
     encoder = resolve_model(model, device) if target == "accessibility" else None
     reader, marks = Reader.of(mdata, encoder, use_rep=use_rep, target=target)
     drawn = {"marks": marks, "promoters": promoters, "n_draws": n_draws, "seed": seed}

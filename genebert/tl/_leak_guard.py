@@ -13,6 +13,7 @@ import numpy as np
 
 from genebert._validate import check_literal, listed
 from genebert.pp._shared_kmers import shared_kmers
+from genebert.tl._cell_type_scores import likeness
 
 __all__ = [
     "ACTIVITY",
@@ -169,9 +170,7 @@ def twins(target: np.ndarray, cell_types: Sequence[str], held_out: Sequence[str]
     cell_types, held_out
         All of them, and those held out together.
     """
-    filled = np.where(np.isnan(target), np.nanmean(target, axis=0, keepdims=True), target)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        agreement = np.corrcoef(filled, rowvar=False).reshape(len(cell_types), -1)
+    agreement = likeness(target)
     found = {}
     for name in held_out:
         row = agreement[list(cell_types).index(name)]

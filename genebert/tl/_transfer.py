@@ -14,8 +14,15 @@ from genebert._chunks import Progress, load_dense, row_chunks
 from genebert._logging import info
 from genebert._validate import check_cell_type, check_literal, check_range, listed
 from genebert.model import GeneBERT
-from genebert.model._cell_types import CellTypeModel, fit_cell_types
-from genebert.tl._cell_type_data import Reader, activity_on, cell_type_weights, resolve_model, target_values
+from genebert.model._cell_types import CellTypeModel, Features, fit_cell_types
+from genebert.tl._cell_type_data import (
+    Reader,
+    activity_on,
+    cell_type_weights,
+    chromosomes_of,
+    resolve_model,
+    target_values,
+)
 from genebert.tl._cell_type_fit import Known
 from genebert.tl._cell_type_scores import TargetKind
 from genebert.tl._leak_guard import CrossWeight, check_held_out, check_tf_weight
@@ -179,27 +186,24 @@ def _fitted(
     rng = np.random.default_rng(task.seed)
     names = list(mdata[_keys.ATAC].var_names)
     learnt, new = ([names.index(name) for name in part] for part in (task.learnt, task.new))
-    n_used = min(max_regions, len(task.train))
-    rows = np.sort(rng.permutation(task.train)[: min(len(task.train), int(n_used / SHARE))]) if n_models > 1 else np.sort(rng.permutation(task.train)[:n_used])  # fmt: skip
+    share = SHARE if n_models > 1 else 1.0
+    rows = np.sort(rng.permutation(task.train)[: int(max_regions / share)])
     features = reader.read(rows)
-    target = target_values(mdata, rows, learnt, kind=task.kind)
-    weights = cell_type_weights(
-        mdata, reader, features.motifs, tf_weight=task.tf_weight, train=rows, scored=_held_out_rows(mdata)
-    )
+    target, groups = target_values(mdata, rows, learnt, kind=task.kind), chromosomes_of(mdata, rows)
+    scored = _held_out_rows(mdata)
+    weights = cell_type_weights(mdata, reader, features.motifs, tf_weight=task.tf_weight, train=rows, scored=scored)
     if task.tf_weight == "activity" and not _keys.TF_ACTIVITY.has(mdata):
         weights[new] = [_own_activity(mdata, rows, features.motifs, column) for column in new]
-    if np.isnan(weights[[*new, *learnt]]).any():
+    if np.isnan(weights[[*new, *learnt]]).all(axis=1).any():
         msg = f"Expected accessible train regions in each cell type, to compute its TF activity; {listed(task.new)} may have none."
         raise ValueError(msg)
+    weights = np.nan_to_num(weights)
     models = []
     for number in range(n_models):
-        part = (
-            np.sort(rng.permutation(len(rows))[: max(LEAST, int(SHARE * len(rows)))])
-            if n_models > 1
-            else np.arange(len(rows))
-        )
-        some = type(features)(*(None if values is None else values[part] for values in features))
-        models.append(fit_cell_types(some, target[part], weights[learnt], known=task.known, kind=task.kind, seed=task.seed + number))  # fmt: skip
+        part = np.sort(rng.permutation(len(rows))[: max(LEAST, int(share * len(rows)))])
+        some = Features(*(None if values is None else values[part] for values in features))
+        options = {"known": task.known, "kind": task.kind, "seed": task.seed + number, "groups": groups[part]}
+        models.append(fit_cell_types(some, target[part], weights[learnt], **options))
     info(f"transfer: {n_models} models of {len(rows):,} regions x {len(learnt)} cell types, for {listed(task.new)}")
     return models, weights[new]
 

@@ -51,31 +51,37 @@ SIMPLE = {"nothing": "sequence_only", "train_cell_types": "mean_sequence"}
 REFERENCE = {"nothing": "sequence_only", "train_cell_types": "mean"}
 
 
-def load(folder: Path, table: str, test_chroms: list[str] | None, **other: str) -> tuple[MuData, bool] | None:
-    """Regions, sequences and other tables of a data set; and whether `test` is scored. -1 and -9 become NaN."""
+def load(folder: Path, table: str, **other: str) -> tuple[MuData, dict[str, pd.Series]] | None:
+    """Regions, sequences and other tables of a data set, and the split that each table names. -1 and -9 become NaN."""
     if not (folder / table).exists():
         return None
     regions = pd.read_csv(folder / table, sep="\t")
     names = regions["chrom"] + ":" + regions["start"].astype(str) + "-" + regions["end"].astype(str)
-    parts = {}
+    keep = ~names.duplicated().to_numpy()
+    parts, splits = {}, {}
     for what, file in other.items():
         values = regions if file == table else pd.read_csv(folder / file, sep="\t")
         assert (values["name"] == regions["name"]).all()
-        parts[what] = values.drop(columns=[c for c in regions.columns[:6] if c in values]).set_axis(names)
-    if table == "sites.tsv.gz":
-        parts["labels"] = parts["labels"].add_prefix("CTCF|")
+        splits[what] = (values if "split" in values else regions)["split"][keep]
+        numbers = values.drop(columns=[c for c in regions.columns[:6] if c in values]).select_dtypes("number")
+        parts[what] = numbers.add_prefix("CTCF|" if table == "sites.tsv.gz" else "").set_axis(names)[keep]
     mdata = gb.io.assemble(
-        regions=regions[["chrom", "start", "end"]].set_axis(names), sequences=regions["sequence"].set_axis(names),
+        regions=regions[["chrom", "start", "end"]].set_axis(names)[keep], sequences=regions["sequence"].set_axis(names)[keep],
         missing_values=(-1, -9), **parts,
     )  # fmt: skip
-    has_test = (regions["split"] == "test").any()
-    scored = regions["split"] == ("test" if has_test else "dev")
-    split = np.where(scored, "test", np.where(regions["split"] == "train", "train", "val"))
-    if test_chroms is not None:  # others that are held out stay held out
-        split = np.where(regions["chrom"].isin(test_chroms), "test", np.where(split == "test", "val", split))
-    _keys.REGION_SPLIT.set(mdata, pd.Categorical(split))
     gb.pp.scan_motifs(mdata)
-    return mdata, bool(has_test)
+    return mdata, splits
+
+
+def set_split(mdata: MuData, split: pd.Series, test_chroms: list[str] | None) -> bool:
+    """Score `test` where there is one, else `dev`; whether it is dev as given."""
+    has_test = bool((split == "test").any())
+    found = np.where(split == ("test" if has_test else "dev"), "test", np.where(split == "train", "train", "val"))
+    if test_chroms is not None:  # others that are held out stay held out
+        chrom = np.asarray(_keys.CHROM.get(mdata)).astype(str)
+        found = np.where(np.isin(chrom, test_chroms), "test", np.where(found == "test", "val", found))
+    _keys.REGION_SPLIT.set(mdata, pd.Categorical(found))
+    return not has_test and test_chroms is None
 
 
 def groups_of(holdout: str, cell_types: list[str]) -> str | list[list[str]]:
@@ -88,7 +94,7 @@ def groups_of(holdout: str, cell_types: list[str]) -> str | list[list[str]]:
     return [group for group in [*groups, *left] if group]
 
 
-def accessibility(mdata: MuData, holdouts: list[str], args: argparse.Namespace) -> pd.DataFrame:
+def accessibility(mdata: MuData, holdouts: list[str], args: argparse.Namespace) -> pd.DataFrame | None:
     """Tables of all ways to hold out and both settings."""
     cell_types = [str(name) for name in mdata["atac"].var_names if name not in LINES]
     gb.tl.embed(mdata, key_added=REP, device=args.device)
@@ -105,13 +111,13 @@ def accessibility(mdata: MuData, holdouts: list[str], args: argparse.Namespace) 
                 mdata, known=known, holdout=groups, cell_types=cell_types, use_rep=REP, quarters="headline", few_shot=few,
                 seed=args.seed, device=args.device, key_added=key,
             )  # fmt: skip
-            tables.append(gb.get.cross_cell_type(mdata, key=key, stratum=None).assign(run=holdout))
+            tables.append(gb.get.cross_cell_type(mdata, key=key, stratum=None).assign(run=holdout, setting=known))
             axes = gb.pl.cross_cell_type(mdata, key=key)
             axes[0].figure.savefig(args.out / f"{holdout}.{known}.png".replace(",", "_"), dpi=110)
             if few:
                 gb.get.cross_cell_type(mdata, key=key, rows="few_shot").to_csv(args.out / "few_shot.csv", index=False)
             print(f"{holdout}, {known} known: {cpu_minutes():.1f} CPU minutes so far", flush=True)
-    return pd.concat(tables)
+    return pd.concat(tables) if tables else None
 
 
 def binding(
@@ -132,7 +138,7 @@ def binding(
     axes = gb.pl.cross_cell_type(mdata, key=f"{run} {known}", metric="auprc")
     axes[0].figure.savefig(args.out / f"{run}.{known}.png", dpi=110)
     print(f"{run}, {known} known: {len(labels)} experiments, {cpu_minutes():.1f} CPU minutes so far", flush=True)
-    return gb.get.cross_cell_type(mdata, key=f"{run} {known}", stratum=None).assign(run=run)
+    return gb.get.cross_cell_type(mdata, key=f"{run} {known}", stratum=None).assign(run=run, setting=known)
 
 
 def means(table: pd.DataFrame, run: str, setting: str | None, metric: str, stratum: str = "all") -> pd.DataFrame:
@@ -265,25 +271,25 @@ def main() -> None:
     chroms = None if args.test_chroms is None else args.test_chroms.split(",")
     holdouts = ["each", "lineages", ",".join(TOGETHER)] if args.holdout is None else [args.holdout]
     tables, is_dev = [], True
-    dhs = load(
-        args.data / "dhs", "regions.tsv.gz", chroms, accessibility="accessibility.tsv.gz", labels="tf_binding.tsv.gz"
-    )
+    dhs = load(args.data / "dhs", "regions.tsv.gz", accessibility="accessibility.tsv.gz", labels="tf_binding.tsv.gz")
     if dhs is not None:
-        mdata, has_test = dhs
-        is_dev = not has_test and chroms is None
-        tables += [accessibility(mdata, holdouts, args), binding(mdata, args, only=LINES, run="dhs binding")]
-    ctcf = load(args.data / "ctcf", "sites.tsv.gz", chroms, labels="sites.tsv.gz")
+        mdata, splits = dhs
+        is_dev = set_split(mdata, splits["accessibility"], chroms)
+        tables.append(accessibility(mdata, holdouts, args))
+        set_split(mdata, splits["labels"], chroms)
+        tables.append(binding(mdata, args, only=LINES, run="dhs binding"))
+    ctcf = load(args.data / "ctcf", "sites.tsv.gz", labels="sites.tsv.gz")
     if ctcf is not None:
+        set_split(ctcf[0], ctcf[1]["labels"], chroms)
         tables += [binding(ctcf[0], args, only=None, run="ctcf", known=known) for known in SETTINGS]
     tables = [table for table in tables if table is not None]
     if not tables:
         raise SystemExit(f"Expected the folder dhs or ctcf in {args.data}; found none. Name the data with --data.")
     table = pd.concat(tables, ignore_index=True)
-    ours = table[table["method"] == "genebert"][["run", "holdout", "known"]].drop_duplicates()
-    finish(table, ours, args, is_dev=is_dev)
+    finish(table, args, is_dev=is_dev)
 
 
-def finish(table: pd.DataFrame, ours: pd.DataFrame, args: argparse.Namespace, *, is_dev: bool) -> None:
+def finish(table: pd.DataFrame, args: argparse.Namespace, *, is_dev: bool) -> None:
     """Write the table, and judge."""
     text = table.to_csv(index=False)
     (args.out / "cross_cell_type.csv").write_text(text)

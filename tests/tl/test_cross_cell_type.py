@@ -119,6 +119,14 @@ def test_the_order_of_the_regions_changes_nothing(small):
     np.testing.assert_allclose(means(other)["value"][kept], means(small)["value"][kept], atol=5e-3)
 
 
+def test_fewer_train_regions(small):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, max_regions=120, n_draws=50)
+    table = gb.get.cross_cell_type(small, rows="all", metric="auroc")
+    row = table[(table["method"] == "genebert") & (table["holdout"] == "all")].set_index(["types", "regions"])
+    assert row.loc[("holdout", "train"), "n_regions"] == 2 * 120
+    assert row.loc[("holdout", "test"), "n_regions"] == 2 * 60
+
+
 @pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
 def test_results_survive_a_file(small, tmp_path, suffix):
     gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot=[30], **QUICK)
@@ -238,6 +246,7 @@ def test_binding_without_accessibility(small):
         ({"tf_weight": "strong"}, "`tf_weight`"),
         ({"quarters": "two"}, "`quarters`"),
         ({"n_draws": 3}, "`n_draws`"),
+        ({"max_regions": 3}, "`max_regions`"),
         ({"cell_types": ["Neuron", "B cell"]}, "one of B cell"),
         ({"use_rep": "X_none"}, "Run gb.tl.embed"),
         ({"promoters": "tss"}, "`promoters`"),

@@ -61,8 +61,8 @@ def cross_cell_type(
     >>> mdata = gb.datasets.toy()
     >>> gb.tl.cross_cell_type(mdata, "none", holdout=["Monocyte", "Progenitor"])
     >>> table = gb.get.cross_cell_type(mdata, metric="within_region_auroc")
-    >>> table.set_index("method")["value"]["sequence_only"]
-    0.5
+    >>> table["value"][table["method"] == "sequence_only"].unique().tolist()
+    [0.5]
     """
     check_literal(rows, Rows, name="rows")
     found = _keys.load_record(mdata, "cross_cell_type", key, filled_by="gb.tl.cross_cell_type")

@@ -25,7 +25,7 @@ CPM = 1e6
 
 
 def check_cells(mdata: MuData, cell_types: Sequence[str], n_cells: Sequence[int]) -> None:
-    """Refuse to draw more cells than were pooled.
+    """Refuse to draw more cells than were pooled for any of the cell types.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def check_cells(mdata: MuData, cell_types: Sequence[str], n_cells: Sequence[int]
     """
     _keys.COUNTS.get(mdata)
     there = _keys.N_CELLS.get(mdata).loc[list(cell_types)]
-    if len(n_cells) and max(n_cells) > there.min():
-        msg = f"Expected `few_shot_cells` up to the {there.min()} cells of {there.idxmin()!r}; found {max(n_cells)}. Ask for fewer."
+    if len(n_cells) and max(n_cells) > there.max():
+        msg = f"Expected `few_shot_cells` up to the {there.max()} cells of {there.idxmax()!r}; found {max(n_cells)}. Ask for fewer."
         raise ValueError(msg)
 
 
@@ -95,7 +95,7 @@ def _measured(
             chosen = np.sort(np.random.default_rng([data.seed, n, number]).permutation(measured)[:n])
             if (accessibility[chosen, column] > 0).any():
                 found.append(activity_on(mdata, train[chosen], motifs[chosen], accessibility[chosen])[[column]])
-        yield "regions", min(n, len(measured)), found
+        yield "regions", min(n, len(train)), found
     if not len(n_cells):
         return
     counts, there = load_dense(_keys.COUNTS.get(mdata), train)[:, column], int(_keys.N_CELLS.get(mdata)[name])

@@ -93,7 +93,7 @@ def cross_cell_type(
     few_shot
         Numbers of train regions, such as ``[50, 500, 5000]``: how good is the activity that so many of them give?
     few_shot_cells
-        Numbers of cells, likewise: the counts of so many are drawn.
+        Numbers of cells, likewise: the counts of so many are drawn; all, where there are fewer.
     max_regions
         Most train regions that are learnt from, drawn at random where there are more.
     n_draws

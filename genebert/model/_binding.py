@@ -88,6 +88,10 @@ class BindingModel:
         """What the sequence says without any accessibility, ``(regions, TFs)``."""
         return self._standard(motifs) @ self.plain[0] + self.plain[1]
 
+    def partners(self, motifs: np.ndarray, activity: np.ndarray) -> np.ndarray:
+        """Sum of motif scores weighted by activity, ``(regions,)``."""
+        return self._standard(motifs) @ activity
+
     def logits(
         self,
         sites: Sites,
@@ -115,8 +119,8 @@ class BindingModel:
         strength = self._standard(sites.motifs)
         score = self.head_scale(strength @ self.head) + self.own_weight * self.own_scale(self.own_score(sites.motifs))
         if activity is not None and np.any(activity):
-            partners = _Scale.of(self._standard(reference.motifs[_open_rows(reference, column)]) @ activity)
-            score = score + PARTNERS * partners(strength @ activity)[:, None]
+            usual = _Scale.of(self.partners(reference.motifs[_open_rows(reference, column)], activity))
+            score = score + PARTNERS * usual(strength @ activity)[:, None]
         is_bound = score * self.open_fit[0] + self.open_fit[1]
         alone = self.own_scale(self.own_score(sites.motifs)) * self.closed_fit[0] + self.closed_fit[1]
         logit = alone + sites.openness[:, [column]] * (is_bound - alone)

@@ -28,8 +28,8 @@ NAMES = {
 CHANCE = {"auroc": 0.5, "within_region_auroc": 0.5, "pearson": 0.0, "spearman": 0.0}
 LOOKS = {
     OURS: (5, "o"), "mean_sequence": (0, "s"), "weighted_mean": (1, "D"), "mean": (2, "^"), "nearest": (3, "v"),
-    "sequence_only": (4, "D"), "motif_activity": (8, "P"), "open_sequence": (0, "s"), "open_motif": (8, "P"),
-    "accessibility": (1, "D"), "motif": (9, "<"), "shuffled_activity": (7, "*"), "shuffled_accessibility": (7, "*"),
+    "sequence_only": (4, "D"), "motif_activity": (8, "P"), "open_sequence": (0, "s"), "open_motif": (11, ">"),
+    "accessibility": (1, "D"), "motif": (9, "<"), "shuffled_activity": (7, "*"), "shuffled_accessibility": (10, "X"),
 }  # fmt: skip
 """Number of the colour, and marker: a method keeps them in all figures. Others are grey."""
 ORDER = (*LOOKS, "random")

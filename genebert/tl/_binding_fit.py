@@ -20,8 +20,8 @@ __all__ = ["BINDING_SETTINGS", "binding_blocks"]
 LEAST = 5  # labels of each class that a TF needs in the training types
 
 BINDING_SETTINGS = {
-    GENEBERT: "", "accessibility": "nothing", "open_motif": "nothing", "open_sequence": "nothing", "motif": "nothing",
-    "sequence_only": "nothing", "mean": "train_cell_types", "nearest": "train_cell_types", "shuffled_accessibility": "",
+    GENEBERT: "", "accessibility": "nothing", "open_motif": "nothing", "open_sequence": "nothing", "motif": "nothing", "motif_activity": "nothing",
+    "sequence_only": "nothing", "mean": "train_cell_types", "nearest": "train_cell_types", "shuffled_accessibility": "", "shuffled_activity": "",
     "random": "nothing",
 }  # fmt: skip
 """What each method is given at the scored regions beside accessibility; empty: what the call says."""
@@ -119,6 +119,9 @@ def _methods(
         "nearest": _nearest(data, labels, others, column),
         "random": rng.random(shape),
     }
+    if activity is not None and activity.any():
+        found["motif_activity"] = np.broadcast_to(model.partners(sites.motifs, activity)[:, None], shape)
+        found["shuffled_activity"] = model.logits(sites, column, rng.permutation(activity), **options)
     if data.has_accessibility[column]:
         shuffled = sites.openness.copy()
         shuffled[:, column] = rng.permutation(shuffled[:, column])

@@ -14,7 +14,7 @@ from genebert.tl._cell_type_scores import WITHIN, TargetKind, column_draws, with
 __all__ = ["ALL", "CONTROLS", "GENEBERT", "Block", "Column", "cross_table"]
 
 GENEBERT, ALL = "genebert", "all"
-CONTROLS = ("shuffled_activity", "shuffled_accessibility", "random")
+CONTROLS = ("shuffled_accessibility", "shuffled_activity", "random")
 """Methods that are no baselines: they show what is left when something is taken away."""
 
 _PLACE = ("holdout", "cell_type", "tf", "types", "regions", "stratum", "method", "metric")

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from genebert._validate import listed
 from genebert.model._cell_types import CellTypeModel, Features, fit_cell_types
 from genebert.model._cell_types_heads import Heads
 from genebert.tl._cell_type_folds import Fold
@@ -98,6 +99,12 @@ def methods_of(
     types, learnt = data.columns(names), data.columns(fold.learnt)
     measured = np.where(np.isin(learnt, types), np.nan, part.target[:, learnt])
     neighbours = measured if data.known == "train_cell_types" else None
+    if neighbours is not None and np.isnan(neighbours).all():
+        msg = (
+            f"Expected training types measured at the scored regions with known='train_cell_types'; of {listed(fold.learnt)} "
+            "nothing is. Use known='nothing'."
+        )
+        raise ValueError(msg)
     activity = data.activity[types] if activity is None else activity
     found = dict(model.predict(part.features, activity, neighbours=neighbours, parts=True))
     if not data.has_activity:

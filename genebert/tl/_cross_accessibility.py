@@ -80,13 +80,22 @@ def read_accessibility(
     if silent:
         msg = f"Expected accessible train regions in each cell type, to compute its TF activity; {listed(silent)} have none. Leave them out: cell_types=..."
         raise ValueError(msg)
+    has_calls = kind == "binary" or _keys.OPEN.has(mdata)
     parts = {
         name: Part(
-            features[name], target_values(mdata, part.rows, columns, kind=kind), open_calls(mdata, part.rows, columns),
-            part.strata, part.weights, part.near, part.marks,
+            features[name],
+            target_values(mdata, part.rows, columns, kind=kind),
+            open_calls(mdata, part.rows, columns) if has_calls else None,
+            part.strata,
+            part.weights,
+            part.near,
+            part.marks,
         )
         for name, part in regions.items()
-    }  # fmt: skip
+    }
+    if np.isnan(parts["test"].target).all():
+        msg = f"Expected accessibility of {listed(names)} in the test regions, to score it; nothing was measured there. See gb.pp.split_regions."
+        raise ValueError(msg)
     weights = np.nan_to_num(weights)
     groups = chromosomes_of(mdata, train)
     heads = fit_heads(features["train"], parts["train"].target, seed=seed, groups=groups)

@@ -170,6 +170,28 @@ def test_what_was_not_measured_is_neither_learnt_from_nor_scored(small):
     assert sizes["Progenitor"] == len(test)
 
 
+def test_nothing_measured_where_it_would_be_scored(small):
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    test = np.asarray(_keys.REGION_SPLIT.get(small)) == "test"
+    values[np.ix_(test, [0, 1, 3, 4])] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.raises(ValueError, match=r"Use known='nothing'"):
+        gb.tl.cross_cell_type(small, "none", known="train_cell_types", holdout=PAIR, **QUICK)
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+    values[test] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.raises(ValueError, match="nothing was measured there"):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+
+
+def test_numbers_without_calls_have_no_strata_of_open_types(small):
+    del small["atac"].layers[_keys.OPEN.key]
+    gb.tl.cross_cell_type(small, "none", kind="value", holdout=PAIR, **QUICK)
+    assert not any(str(name).startswith("open_in") for name in gb.get.cross_cell_type(small, stratum=None)["stratum"])
+    with pytest.raises(KeyError, match=r"gb\.pp\.binarize"):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+
+
 def test_strata_say_how_many_training_types_are_open(small):
     gb.tl.cross_cell_type(small, "none", holdout=PAIR, promoters="promoter", **QUICK)
     table = gb.get.cross_cell_type(small, stratum=None, metric="auroc")

@@ -10,16 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
-
+from genebert._storable import storable
 from genebert._store import store_of
 
 __all__ = [
-    "ACCESSIBILITY", "CALL", "CELL_TF_ACTIVITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "DNA_CODE",
-    "EMBEDDING", "END", "EVALUATION_COLUMNS", "FAMILY", "GC", "HISTORY_COLUMNS", "HIT_COLUMNS", "IN_TF_ACTIVITY", "LABELS",
+    "ACCESSIBILITY", "CALL", "CELL_TF_ACTIVITY", "CELL_TYPE_SPLIT", "CHECK_COLUMNS", "CHROM", "COUNTS", "CROSS_COLUMNS", "DNA_CODE",
+    "EMBEDDING", "END", "EVALUATION_COLUMNS", "FAMILY", "FEW_SHOT_COLUMNS", "GC", "HISTORY_COLUMNS", "HIT_COLUMNS", "IN_TF_ACTIVITY", "LABELS",
     "LABEL_CELL_TYPE", "LABEL_TASK", "LABEL_TF", "MEMBERS", "MODALITIES", "MOTIF", "MOTIF_ID", "N_CELLS",
-    "N_REPLICATES", "OPEN", "PROBABILITY", "REGION_SPLIT", "RISK_COLUMNS", "SCHEMA_KEY", "SCHEMA_VERSION", "SEQ_START", "SLOTS",
+    "N_REPLICATES", "OPEN", "PREDICTED", "PREDICTED_SD", "PROBABILITY", "REGION_SPLIT", "RISK_COLUMNS", "SCHEMA_KEY", "SCHEMA_VERSION", "SEQ_START", "SLOTS",
     "START", "TF_ACTIVITY", "TF_EXPRESSION", "TF_SCORE", "UNS", "VARIANT_COLUMNS", "WIDTH", "MissingSlotError", "Slot", "load_record",
     "record",
 ]  # fmt: skip
@@ -203,6 +201,13 @@ LABEL_CELL_TYPE = Slot(
 EMBEDDING = Slot(
     None, "obsm", "X_genebert", "joint region embedding (`key_added`)", "float32", "(regions, n_latent)", ("gb.tl.embed",)
 )  # fmt: skip
+PREDICTED = Slot(
+    ATAC, "layers", "predicted", "transferred accessibility; NaN in cell types that were not asked for", "float32",
+    "(regions, cell types)", ("gb.tl.transfer",),
+)  # fmt: skip
+PREDICTED_SD = Slot(
+    ATAC, "layers", "predicted_sd", "its spread over models", "float32", "(regions, cell types)", PREDICTED.filled_by
+)
 _TASKS = ("gb.tl.classify", "gb.tl.predict")
 PROBABILITY = Slot(
     None, "obsm", "task_proba",
@@ -216,7 +221,7 @@ CALL = Slot(
 SLOTS = (
     CHROM, START, END, WIDTH, GC, REGION_SPLIT, DNA_CODE, SEQ_START, TF_SCORE, MOTIF_ID, FAMILY, MEMBERS, MOTIF, ACCESSIBILITY, COUNTS, OPEN,
     CELL_TYPE_SPLIT, N_CELLS, N_REPLICATES, TF_ACTIVITY, IN_TF_ACTIVITY, TF_EXPRESSION, LABELS, LABEL_TASK, LABEL_TF, LABEL_CELL_TYPE,
-    EMBEDDING, PROBABILITY, CALL,
+    PREDICTED, PREDICTED_SD, EMBEDDING, PROBABILITY, CALL,
 )  # fmt: skip
 
 CHECK_COLUMNS = ("check", "status", "count", "detail")
@@ -231,6 +236,16 @@ EVALUATION_COLUMNS = (
 )  # fmt: skip
 """Columns of ``table`` of `tl.classify`: one row per measurement; `gain` is what the task has over the method; `n_seen` counts
 the regions on chromosomes whose openness, or labels, the pre-trained weights saw."""
+
+CROSS_COLUMNS = (
+    "target", "known", "holdout", "cell_type", "tf", "types", "regions", "stratum", "method", "metric", "value", "low", "high",
+    "gain", "gain_low", "gain_high", "control", "control_low", "control_high", "is_best", "n_regions", "n_positive", "n_near", "marks",
+)  # fmt: skip
+"""Columns of ``table`` of `tl.cross_cell_type`: one row per measurement; `gain` is what genebert has over the method, `control`
+what genebert has over it when the activity is shuffled."""
+
+FEW_SHOT_COLUMNS = ("holdout", "cell_type", "unit", "n", "method", "metric", "value", "low", "high")
+"""Columns of ``few_shot`` of `tl.cross_cell_type`: `n` regions or cells of the new cell type were measured."""
 
 VARIANT_COLUMNS = ("chrom", "pos", "ref", "alt", "id", "status")
 """First columns of tables of variants, as `io.read_variants` returns them: one row per ALT allele."""
@@ -248,7 +263,7 @@ def record(mdata: Any, verb: str, key_added: str, *, params: Mapping[str, Any], 
     Tuples become lists and text columns categories, empty where missing, since neither an h5mu nor a zarr file holds them
     otherwise. Where `mdata` lives in a store, all that the verb has set is written now, at once.
     """
-    entry = {"params": _storable(dict(params)), **{name: _storable(value) for name, value in results.items()}}
+    entry = {"params": storable(dict(params)), **{name: storable(value) for name, value in results.items()}}
     known = mdata.uns.get(UNS, {})
     records = {**known, verb: {**known.get(verb, {}), key_added: entry}}
     store = store_of(mdata)
@@ -271,26 +286,3 @@ def load_record(mdata: Any, verb: str, key_added: str, *, filled_by: str) -> dic
         msg = f'Expected mdata.uns["{UNS}"]["{verb}"]["{key_added}"], which is missing.{there} Run {filled_by} first.'
         raise MissingSlotError(msg)
     return entries[key_added]
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_storable(item) for item in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, pd.DataFrame):
-        text = {name: _categories(value[name]) for name in value.columns if _is_text(value[name].dtype)}
-        return value.assign(**text).reset_index(drop=True)
-    return value
-
-
-def _is_text(dtype: Any) -> bool:
-    return pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)
-
-
-def _categories(column: pd.Series) -> pd.Categorical:
-    """Text as categories of plain `object` text; empty where missing."""
-    text = ["" if missing else str(item) for item, missing in zip(column, column.isna(), strict=True)]
-    return pd.Categorical(np.array(text, dtype=object))

@@ -14,6 +14,7 @@ import typer
 
 import genebert as gb
 from genebert import _keys, _mudata
+from genebert._cli_cross import register_cross
 from genebert._cli_files import CELLS, check_output, check_sequences, ends_in, read
 from genebert._cli_tasks import register_tasks
 from genebert._cli_variants import register_variants
@@ -263,6 +264,7 @@ def embed(
 
 register_tasks(app, _plain_errors)
 register_variants(app, _plain_errors)
+register_cross(app, _plain_errors)
 
 
 def _write(mdata: MuData, path: Path) -> None:

@@ -66,7 +66,7 @@ class Module:
     @property
     def layer(self) -> str:
         part = self.name.split(".")[1] if "." in self.name else "root"
-        if part in {"cli", "_cli_files", "_cli_tasks", "_cli_variants", "__main__"}:
+        if part in {"cli", "_cli_cross", "_cli_files", "_cli_tasks", "_cli_variants", "__main__"}:
             return "cli"
         if part in LOWER:
             return part

@@ -16,7 +16,7 @@ from genebert.pp._comparable import Split, comparable_regions, motif_scores, mot
 from genebert.pp._deviations import Background, Score, Sums, match_background
 from genebert.pp._shares import Shares, survey
 
-__all__ = ["tf_activity"]
+__all__ = ["region_activity", "tf_activity"]
 
 FEW_REGIONS = 100
 ROWS = 2**12  # regions computed at once, in float64; more of them are read at once
@@ -104,10 +104,10 @@ def tf_activity(
     matrix = _accessibility(mdata, layer)
     cell_types, tfs = mdata[_keys.ATAC].var_names, mdata[_keys.TF].var_names
     mask, gc = comparable_regions(mdata, split=split)
-    shares = survey(matrix, mask, is_log1p=None if layer is None else False)
-    mask &= np.isfinite(shares.mean)
-    background = match_background(gc[mask], shares.mean[mask], n_bins=n_bins)
-    activity = _activity(scores, matrix, mask, (shares, background), score=score)
+    is_log1p = None if layer is None else False
+    activity, mask, (shares, background) = region_activity(
+        scores, matrix, mask, gc=gc, is_log1p=is_log1p, score=score, n_bins=n_bins
+    )
     _report(mask, background, shares, cell_types=cell_types, n_tfs=len(tfs))
 
     mdata = _mudata.writable(mdata, copy=copy)
@@ -125,6 +125,39 @@ def _accessibility(mdata: MuData, layer: str | None) -> Any:
     layers = mdata[_keys.ATAC].layers
     check_layer(layer, layers)
     return matrix if layer is None else layers[layer]
+
+
+def region_activity(
+    scores: Any,
+    matrix: Any,
+    mask: np.ndarray,
+    *,
+    gc: np.ndarray,
+    is_log1p: bool | None = None,
+    score: Score = "correlation",
+    n_bins: int = 10,
+) -> tuple[np.ndarray, np.ndarray, tuple[Shares, Background]]:
+    """Compute activity from matrices.
+
+    Parameters
+    ----------
+    scores, matrix
+        Motif scores ``(regions, TFs)`` and accessibility ``(regions, cell types)``.
+    mask
+        Regions to use, bool ``(regions,)``.
+    gc
+        Of each region.
+    is_log1p, score, n_bins
+        See `survey` and `tf_activity`.
+
+    Returns
+    -------
+    float32 ``(cell types, TFs)``; the regions used, bool ``(regions,)``; and what they were compared with.
+    """
+    shares = survey(matrix, mask, is_log1p=is_log1p)
+    mask = mask & np.isfinite(shares.mean)
+    background = match_background(gc[mask], shares.mean[mask], n_bins=n_bins)
+    return _activity(scores, matrix, mask, (shares, background), score=score), mask, (shares, background)
 
 
 def _activity(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genebert.tl._classify import classify
+from genebert.tl._cross_cell_type import cross_cell_type
 from genebert.tl._disease_risk import disease_risk
 from genebert.tl._embed import embed
 from genebert.tl._embed_cells import embed_cells
@@ -15,10 +16,12 @@ from genebert.tl._regress import regress
 from genebert.tl._saturation_mutagenesis import saturation_mutagenesis
 from genebert.tl._splice_site import splice_site
 from genebert.tl._tf_binding import tf_binding
+from genebert.tl._transfer import transfer
 from genebert.tl._variant_effect import variant_effect
 
 __all__ = [
     "classify",
+    "cross_cell_type",
     "disease_risk",
     "embed",
     "embed_cells",
@@ -31,5 +34,6 @@ __all__ = [
     "saturation_mutagenesis",
     "splice_site",
     "tf_binding",
+    "transfer",
     "variant_effect",
 ]

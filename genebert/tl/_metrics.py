@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import rankdata
 
-__all__ = ["CLASSIFICATION", "REGRESSION", "class_metrics", "draw_weights", "label_metrics", "value_metrics"]
+__all__ = ["CLASSIFICATION", "REGRESSION", "class_metrics", "curves", "draw_weights", "label_metrics", "value_metrics"]
 
 CLASSIFICATION = ("auroc", "auprc", "mcc", "f1", "accuracy", "calibration_error")
 REGRESSION = ("pearson", "spearman", "r2", "rmse")
@@ -52,7 +52,7 @@ def label_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarra
     For each of `CLASSIFICATION` float64 ``(1 + draws,)``; NaN for a draw without both classes, where that matters.
     """
     truth, weights = truth.astype(bool), weights.astype(np.float64)
-    auroc, auprc = _curves(truth, probability, weights)
+    auroc, auprc = curves(truth, probability, weights)
     called = probability >= 0.5
     tp, fp, fn, tn = (weights @ (t & c) for t, c in _pairs(truth, called))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -69,8 +69,8 @@ def _pairs(truth: np.ndarray, called: np.ndarray) -> tuple[tuple[np.ndarray, np.
     return (truth, called), (~truth, called), (truth, ~called), (~truth, ~called)
 
 
-def _curves(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Areas under the ROC curve (ties count half) and under precision and recall (average precision)."""
+def curves(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas under the ROC curve (ties count half) and under precision and recall (average precision), for each draw."""
     order = np.argsort(-score, kind="stable")
     ranked = score[order]
     first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each group of ties
@@ -112,7 +112,7 @@ def class_metrics(truth: np.ndarray, probability: np.ndarray, weights: np.ndarra
     """
     n_classes = probability.shape[1]
     truth, called, weights = truth.astype(int), probability.argmax(1), weights.astype(np.float64)
-    single = [_curves(truth == i, probability[:, i], weights) for i in range(n_classes)]
+    single = [curves(truth == i, probability[:, i], weights) for i in range(n_classes)]
     auroc, auprc = (np.nanmean([pair[which] for pair in single], axis=0) for which in (0, 1))
     pairs = np.eye(n_classes**2)[truth * n_classes + called]
     table = (weights @ pairs).reshape(-1, n_classes, n_classes)  # (draws, truth, called)
@@ -144,7 +144,8 @@ def value_metrics(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
     For each of `REGRESSION` float64 ``(1 + draws,)``.
     """
     truth, predicted, weights = (part.astype(np.float64) for part in (truth, predicted, weights))
-    square = weights @ (truth - predicted) ** 2 / weights.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a draw without any region
+        square = weights @ (truth - predicted) ** 2 / weights.sum(1)
     return {
         "pearson": _correlation(truth, predicted, weights),
         "spearman": _correlation(rankdata(truth), rankdata(predicted), weights),
@@ -158,7 +159,8 @@ def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
     `x` is to be near 0: squares of values far from it leave no digits for their variance.
     """
     total = weights.sum(1)
-    mean, square = weights @ x / total, weights @ x**2 / total
+    with np.errstate(invalid="ignore", divide="ignore"):  # a draw without any region
+        mean, square = weights @ x / total, weights @ x**2 / total
     variance = square - mean**2
     return mean, np.where(variance > 1e-12 * square, variance, np.nan)
 
@@ -166,5 +168,6 @@ def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     x, y = x - x.mean(), y - y.mean()
     (mean_x, variance_x), (mean_y, variance_y) = (_moments(part, weights) for part in (x, y))
-    covariance = weights @ (x * y) / weights.sum(1) - mean_x * mean_y
+    with np.errstate(invalid="ignore", divide="ignore"):
+        covariance = weights @ (x * y) / weights.sum(1) - mean_x * mean_y
     return covariance / np.sqrt(variance_x * variance_y)

@@ -24,6 +24,7 @@ from genebert.model._targets import Targets, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet, read_codes
 from genebert.model._task_network import FitOptions, TaskStrands
 from genebert.tl._baselines import BASELINES, PARTS, FitData, baseline, kmers, network, probe
+from genebert.tl._leak_guard import check_inner
 from genebert.tl._load import load as load_model
 from genebert.tl._task_labels import check_train, inner_rows, standardised
 from genebert.tl._task_results import check_result_key, predict_rows, write_predictions
@@ -110,6 +111,7 @@ def fit_task(
     train = (split == "train") & truth.known
     own = _own(own_cell_types, targets, truth)
     inner = [inner_rows(mdata, train, seed=options.seed + number, targets=truth) for number in range(n_models)]
+    check_inner(np.flatnonzero(np.any(inner, axis=0)), np.flatnonzero(~train))
     scaled, mean, sd = standardised(truth, train) if truth.kind == "regression" else (truth, None, None)
     if class_weight == "balanced":
         scaled = replace(scaled, weights=scaled.take(train).balanced().weights)

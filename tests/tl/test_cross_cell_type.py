@@ -1,0 +1,305 @@
+"""genebert.tl.cross_cell_type."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import genebert as gb
+from genebert import _keys
+
+PAIR = ["Monocyte", "Progenitor"]
+QUICK = {"quarters": "headline", "n_draws": 50}
+
+
+@pytest.fixture(scope="module")
+def _small(make_small_toy):
+    return make_small_toy(360)
+
+
+@pytest.fixture
+def small(_small):
+    return _small.copy()
+
+
+def means(mdata, metric="auroc", **kwargs):
+    table = gb.get.cross_cell_type(mdata, metric=metric, **kwargs)
+    return table[(table["holdout"] == "all") & (table["tf"] == "all")].set_index("method")
+
+
+@pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
+def test_the_planted_logic_is_recovered_in_types_that_were_held_out_together(toy, known):
+    gb.tl.cross_cell_type(toy, "none", known=known, holdout=PAIR, **QUICK)
+    auroc, within = means(toy)["value"], means(toy, "within_region_auroc")["value"]
+    assert auroc["genebert"] >= 0.9
+    assert within["genebert"] >= 0.9
+    assert within["sequence_only"] == within["mean"] == 0.5  # they know nothing of the cell type: exactly
+    assert abs(within["shuffled_activity"] - 0.5) < 0.15
+    assert auroc["genebert"] > auroc[["sequence_only", "mean", "nearest", "shuffled_activity", "random"]].max() + 0.1
+    row = means(toy).loc["sequence_only"]
+    assert row["gain_low"] > 0
+    assert row["control_low"] <= 0  # shuffled activity gives nothing over the sequence
+
+
+def test_what_is_written(small):
+    before = small.copy()
+    assert gb.tl.cross_cell_type(small, "none", holdout=PAIR, n_draws=50) is None
+    entry = small.uns[_keys.UNS]["cross_cell_type"]["cross_cell_type"]
+    assert set(entry) == {"params", "model", "table"}
+    assert entry["params"]["holdout"] == ["Monocyte+Progenitor"]
+    assert list(entry["table"].columns) == list(_keys.CROSS_COLUMNS)
+    assert set(before.obsm) == set(small.obsm)
+    assert _keys.TF_ACTIVITY.has(small) == _keys.TF_ACTIVITY.has(before)
+    copy = gb.tl.cross_cell_type(before, "none", holdout=PAIR, n_draws=50, copy=True, key_added="other")
+    assert "cross_cell_type" not in before.uns[_keys.UNS]
+    assert gb.get.cross_cell_type(copy, key="other", rows="all").equals(gb.get.cross_cell_type(small, rows="all"))
+
+
+def test_the_four_quarters(small):
+    gb.tl.cross_cell_type(small, "none", known="train_cell_types", holdout=PAIR, n_draws=50)
+    table = gb.get.cross_cell_type(small, rows="all", metric="auroc")
+    quarters = table[table["holdout"] == "all"].groupby(["types", "regions"], observed=True)["method"].nunique()
+    assert quarters.tolist() == [9, 9, 9, 9]
+    assert set(table[table["types"] == "train"]["cell_type"]) == {"all"}  # single types in the headline only
+    ours = table[(table["holdout"] == "all") & (table["method"] == "genebert")].set_index(["types", "regions"])
+    assert ours.loc[("train", "test"), "n_regions"] == 4 * 60
+
+
+def test_two_settings_are_never_mixed_in_a_row(small):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+    table = gb.get.cross_cell_type(small, metric="auroc")
+    known = table.drop_duplicates("method").set_index("method")["known"].astype(str).to_dict()
+    assert known["genebert"] == known["sequence_only"] == known["motif_activity"] == "nothing"
+    assert known["mean"] == known["nearest"] == "train_cell_types"
+    assert not set(table[table["is_best"]]["method"].astype(str)) & {"mean", "nearest", "genebert", "random"}
+    gb.tl.cross_cell_type(small, "none", known="train_cell_types", holdout=PAIR, **QUICK)
+    table = gb.get.cross_cell_type(small, metric="auroc")
+    assert {"mean_sequence", "weighted_mean"} <= set(table["method"])
+    assert set(table[table["method"] == "genebert"]["known"]) == {"train_cell_types"}
+
+
+@pytest.mark.parametrize(
+    ("holdout", "expected"),
+    [
+        (["Monocyte", "Progenitor"], {"Monocyte+Progenitor"}),
+        ([["Monocyte", "Progenitor"], ["B cell"]], {"Monocyte+Progenitor", "B cell"}),
+        ([["Monocyte"], "B cell"], {"Monocyte", "B cell"}),
+        ("split", {"Monocyte"}),
+    ],
+)
+def test_folds(small, holdout, expected):
+    gb.pp.split_cell_types(small, holdout=["Monocyte"])
+    gb.tl.cross_cell_type(small, "none", holdout=holdout, **QUICK)
+    assert set(gb.get.cross_cell_type(small)["holdout"]) == {*expected, "all"}
+
+
+def test_each(small):
+    gb.tl.cross_cell_type(small, "none", cell_types=[*PAIR, "B cell"], **QUICK)
+    table = gb.get.cross_cell_type(small, metric="auroc")
+    single = table[(table["method"] == "genebert") & (table["cell_type"] != "all")]
+    assert sorted(single["holdout"].astype(str)) == sorted([*PAIR, "B cell"])
+    assert means(small).loc["genebert", "value"] == pytest.approx(single["value"].mean())
+
+
+def test_the_same_seed_gives_the_same_table(small):
+    tables = []
+    for seed in (0, 0, 1):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR, seed=seed, **QUICK)
+        tables.append(gb.get.cross_cell_type(small, stratum=None))
+    assert tables[0].equals(tables[1])
+    assert not tables[0]["low"].equals(tables[2]["low"])
+
+
+def test_the_order_of_the_regions_changes_nothing(small):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+    other = small[np.random.default_rng(0).permutation(small.n_obs)].copy()
+    gb.tl.cross_cell_type(other, "none", holdout=PAIR, **QUICK)
+    kept = [name for name in means(small).index if name != "random"]
+    np.testing.assert_allclose(means(other)["value"][kept], means(small)["value"][kept], atol=5e-3)
+
+
+def test_fewer_train_regions(small):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, max_regions=120, n_draws=50)
+    table = gb.get.cross_cell_type(small, rows="all", metric="auroc")
+    row = table[(table["method"] == "genebert") & (table["holdout"] == "all")].set_index(["types", "regions"])
+    assert row.loc[("holdout", "train"), "n_regions"] == 2 * 120
+    assert row.loc[("holdout", "test"), "n_regions"] == 2 * 60
+
+
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+def test_results_survive_a_file(small, tmp_path, suffix):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot=[30], **QUICK)
+    gb.io.write(small, tmp_path / f"x.{suffix}")
+    back = gb.io.read(tmp_path / f"x.{suffix}")
+    for rows in ("all", "few_shot"):
+        columns = ["method", "value", "low"]
+        found, expected = (
+            gb.get.cross_cell_type(mdata, rows=rows)[columns].astype({"method": str}) for mdata in (back, small)
+        )
+        pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_store_gives_the_same_table(small, tmp_path):
+    gb.io.write(small, tmp_path / "x.zarr")
+    opened = gb.io.open(tmp_path / "x.zarr")
+    for mdata in (small, opened):
+        gb.tl.cross_cell_type(mdata, "none", holdout=PAIR, **QUICK)
+    assert gb.get.cross_cell_type(opened)["value"].equals(gb.get.cross_cell_type(small)["value"])
+    again = gb.io.open(tmp_path / "x.zarr")
+    assert len(gb.get.cross_cell_type(again)) == len(gb.get.cross_cell_type(small))
+
+
+def test_numbers_instead_of_calls(small):
+    gb.tl.cross_cell_type(small, "none", kind="value", holdout=PAIR, **QUICK)
+    table = gb.get.cross_cell_type(small)
+    assert set(table["metric"]) == {"pearson", "spearman", "within_region_auroc"}
+    assert means(small, "pearson").loc["genebert", "value"] > means(small, "pearson").loc["sequence_only", "value"]
+
+
+def test_what_was_not_measured_is_neither_learnt_from_nor_scored(small):
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    test = np.flatnonzero(np.asarray(_keys.REGION_SPLIT.get(small)) == "test")
+    values[test[:20], 2] = np.nan  # Monocyte
+    values[:15, 0] = np.nan  # B cell, in train
+    _keys.ACCESSIBILITY.set(small, values)
+    gb.tl.cross_cell_type(small, "none", known="train_cell_types", holdout=PAIR, **QUICK)
+    table = gb.get.cross_cell_type(small, metric="auroc")
+    sizes = table[table["method"] == "genebert"].set_index("cell_type")["n_regions"]
+    assert sizes["Monocyte"] == len(test) - 20
+    assert sizes["Progenitor"] == len(test)
+
+
+def test_nothing_measured_where_it_would_be_scored(small):
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    test = np.asarray(_keys.REGION_SPLIT.get(small)) == "test"
+    values[np.ix_(test, [0, 1, 3, 4])] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.raises(ValueError, match=r"Use known='nothing'"):
+        gb.tl.cross_cell_type(small, "none", known="train_cell_types", holdout=PAIR, **QUICK)
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+    values[test] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.raises(ValueError, match="nothing was measured there"):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+
+
+def test_numbers_without_calls_have_no_strata_of_open_types(small):
+    del small["atac"].layers[_keys.OPEN.key]
+    gb.tl.cross_cell_type(small, "none", kind="value", holdout=PAIR, **QUICK)
+    assert not any(str(name).startswith("open_in") for name in gb.get.cross_cell_type(small, stratum=None)["stratum"])
+    with pytest.raises(KeyError, match=r"gb\.pp\.binarize"):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR, **QUICK)
+
+
+def test_strata_say_how_many_training_types_are_open(small):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, promoters="promoter", **QUICK)
+    table = gb.get.cross_cell_type(small, stratum=None, metric="auroc")
+    assert {"all", "open_in_1_to_4", "distal", "promoter", "gc_low", "gc_middle", "gc_high"} <= set(table["stratum"])
+    row = table[(table["method"] == "genebert") & (table["cell_type"] == "Monocyte")].set_index("stratum")["n_regions"]
+    calls = _keys.OPEN.get(small).toarray()[np.asarray(_keys.REGION_SPLIT.get(small)) == "test"][:, [0, 1, 3, 4]]
+    n_open = (calls > 0).sum(axis=1)
+    assert row["open_in_1_to_4"] == ((n_open >= 1) & (n_open <= 4)).sum()
+    assert row["distal"] + row["promoter"] == row["all"] == row[["gc_low", "gc_middle", "gc_high"]].sum()
+
+
+def test_few_shot_curve(small):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot=[200, 20, 9_999], few_shot_cells=[20, 120], **QUICK)
+    table = gb.get.cross_cell_type(small, rows="few_shot", metric="auroc")
+    table = table[(table["method"] == "genebert") & (table["cell_type"] == "all")]
+    assert list(zip(table["unit"], table["n"], strict=True)) == [
+        ("regions", 20), ("regions", 200), ("regions", 240), ("cells", 20), ("cells", 120),
+    ]  # fmt: skip
+    by_regions = table[table["unit"] == "regions"]["value"].tolist()
+    assert by_regions[0] < by_regions[1]
+    assert by_regions[2] == pytest.approx(means(small).loc["genebert", "value"], abs=0.02)  # all of them
+
+
+def test_expression_as_what_the_cell_type_is(small):
+    activity = gb.pp.tf_activity(small, copy=True)
+    _keys.TF_EXPRESSION.set(small, _keys.TF_ACTIVITY.get(activity) + 3)
+    gb.tl.cross_cell_type(small, "none", tf_weight="expression", holdout=PAIR, **QUICK)
+    assert means(small).loc["sequence_only", "gain"] > 0.1
+    gb.tl.cross_cell_type(small, "none", tf_weight="none", holdout=PAIR, **QUICK)
+    assert means(small).loc["sequence_only", "gain"] == 0
+
+
+def test_binding_is_gated_by_the_accessibility_of_the_new_type(small):
+    gb.tl.cross_cell_type(small, target="labels", holdout=[PAIR, ["B cell"]], n_draws=50)
+    table = gb.get.cross_cell_type(small, metric="auprc")
+    assert set(table["tf"]) == {"CTCF", "REST", "all"}
+    auprc = means(small, "auprc")
+    assert (
+        auprc.loc[["accessibility", "motif", "sequence_only", "mean", "shuffled_accessibility"], "gain_low"].min() > 0
+    )
+    within = means(small, "auroc", stratum="accessible")
+    assert within.loc["genebert", "value"] > 0.95
+    assert within.loc["sequence_only", "value"] < within.loc["genebert", "value"]
+    assert means(small, "within_region_auroc").loc["motif", "value"] == 0.5
+    assert set(table[table["method"] == "mean"]["known"]) == {"train_cell_types"}
+
+
+def test_binding_with_labels_of_the_training_types_known(small):
+    gb.tl.cross_cell_type(small, target="labels", known="train_cell_types", holdout=PAIR, **QUICK)
+    auprc = means(small, "auprc")["value"]
+    assert auprc["genebert"] > auprc["mean"]
+
+
+def test_binding_without_accessibility(small):
+    del small.mod["atac"]
+    with pytest.warns(UserWarning, match="predicted from sequence alone"):
+        gb.tl.cross_cell_type(small, target="labels", holdout=[["Monocyte"]], **QUICK)
+    found = means(small)
+    assert found.loc["genebert", "value"] > 0.6
+    assert "open_motif" not in found.index
+    assert set(gb.get.cross_cell_type(small, stratum=None)["stratum"]) >= {"all", "gc_low"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"holdout": "Monocyte"}, r"found 'Monocyte'. Write \['Monocyte'\]"),
+        ({"holdout": ["Neuron"]}, "one of B cell"),
+        ({"holdout": []}, "name a cell type; found none"),
+        ({"holdout": [["Monocyte"], ["Monocyte"]]}, "once in `holdout`; found Monocyte twice"),
+        ({"known": "all"}, "`known`"),
+        ({"target": "counts"}, "`target`"),
+        ({"kind": "counts"}, "`kind`"),
+        ({"tf_weight": "strong"}, "`tf_weight`"),
+        ({"quarters": "two"}, "`quarters`"),
+        ({"n_draws": 3}, "`n_draws`"),
+        ({"max_regions": 3}, "`max_regions`"),
+        ({"cell_types": ["Neuron", "B cell"]}, "one of B cell"),
+        ({"use_rep": "X_none"}, "Run gb.tl.embed"),
+        ({"promoters": "tss"}, "`promoters`"),
+        ({"few_shot": [0]}, "`few_shot`"),
+        ({"few_shot": [5], "tf_weight": "none"}, "the activity that is computed"),
+        ({"few_shot_cells": [5_000]}, "Ask for fewer"),
+        ({"target": "labels", "labels": ["promoter"]}, "name a TF and a cell type"),
+        ({"target": "labels", "labels": ["CTCF|Monocyte"], "holdout": "each"}, "two or more cell types"),
+        ({"target": "labels", "tf_weight": "activity"}, "`tf_weight`"),
+    ],
+)
+def test_bad_input(small, options, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        gb.tl.cross_cell_type(small, "none", **{"holdout": PAIR, **options})
+    assert "cross_cell_type" not in small.uns[_keys.UNS]
+
+
+def test_what_is_missing_is_named(small):
+    split = _keys.REGION_SPLIT.get(small).copy()
+    _keys.REGION_SPLIT.set(small, pd.Categorical(np.repeat("train", small.n_obs)))
+    with pytest.raises(ValueError, match=r"at least 20 regions in each of the splits train, test; found test \(0\)"):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR)
+    _keys.REGION_SPLIT.set(small, split)
+    calls = _keys.OPEN.get(small).toarray()
+    closed = np.array(_keys.ACCESSIBILITY.get(small))
+    closed[np.asarray(split) == "train", 2] = 0
+    _keys.ACCESSIBILITY.set(small, closed)
+    with pytest.raises(ValueError, match=r"Monocyte have none\. Leave them out"):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR)
+    labels = np.array(_keys.LABELS.get(small))
+    labels[:, 1] = calls.sum(axis=1)
+    _keys.LABELS.set(small, labels)
+    with pytest.raises(ValueError, match="Expected labels of 0, 1 or NaN"):
+        gb.tl.cross_cell_type(small, target="labels", holdout=PAIR)

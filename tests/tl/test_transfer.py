@@ -1,0 +1,143 @@
+"""genebert.tl.transfer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import genebert as gb
+from genebert import _keys
+
+
+@pytest.fixture(scope="module")
+def _small(make_small_toy):
+    return make_small_toy(360)
+
+
+@pytest.fixture
+def small(_small):
+    return _small.copy()
+
+
+def auroc(mdata, cell_type="Monocyte"):
+    """On test regions, which were not learnt from."""
+    column = mdata["atac"].var_names.get_loc(cell_type)
+    test = np.asarray(_keys.REGION_SPLIT.get(mdata)) == "test"
+    truth = _keys.OPEN.get(mdata).toarray()[test, column]
+    return roc_auc_score(truth, np.asarray(_keys.PREDICTED.get(mdata))[test, column])
+
+
+@pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
+def test_a_new_type_is_predicted_in_all_regions(small, known):
+    assert gb.tl.transfer(small, "none", cell_types="Monocyte", known=known, n_models=3) is None
+    predicted, spread = (slot.get(small) for slot in (_keys.PREDICTED, _keys.PREDICTED_SD))
+    column = small["atac"].var_names.get_loc("Monocyte")
+    assert predicted.shape == spread.shape == small["atac"].shape
+    assert predicted.dtype == spread.dtype == np.float32
+    assert np.isnan(np.delete(predicted, column, axis=1)).all()
+    assert np.isfinite(predicted[:, column]).all()
+    assert (spread[:, column] > 0).any()
+    assert auroc(small) > 0.85
+    assert small.uns[_keys.UNS]["transfer"]["transfer"]["params"]["train_cell_types"] == [
+        "B cell", "Dendritic cell", "Erythroid cell", "Megakaryocyte", "Progenitor",
+    ]  # fmt: skip
+
+
+def test_a_type_measured_on_two_chromosomes_is_predicted_elsewhere(small):
+    expected = small.copy()
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    chrom = np.asarray(_keys.CHROM.get(small)).astype(str)
+    values[~np.isin(chrom, ["chr1", "chr2"]), 2] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+    assert auroc(small) > 0.75
+    assert np.isnan(_keys.PREDICTED_SD.get(small)).all()  # one model has no spread
+    gb.tl.transfer(expected, "none", cell_types="Monocyte", n_models=1)
+    assert not np.allclose(_keys.PREDICTED.get(small)[:, 2], _keys.PREDICTED.get(expected)[:, 2])
+
+
+def test_what_the_new_type_is_elsewhere_has_no_say(small):
+    gb.tl.transfer(small, "none", cell_types=["Monocyte"], n_models=1)
+    other = small.copy()
+    values = np.array(_keys.ACCESSIBILITY.get(other))
+    test = np.asarray(_keys.REGION_SPLIT.get(other)) != "train"
+    values[test, 2] = values[test, 2][::-1]
+    _keys.ACCESSIBILITY.set(other, values)
+    gb.tl.transfer(other, "none", cell_types=["Monocyte"], n_models=1)
+    np.testing.assert_array_equal(_keys.PREDICTED.get(other)[:, 2], _keys.PREDICTED.get(small)[:, 2])
+
+
+def test_a_store_is_read_and_written_chunk_by_chunk(small, tmp_path, monkeypatch):
+    from genebert.tl import _transfer
+
+    monkeypatch.setattr(_transfer, "STEP", 100)
+    gb.io.write(small, tmp_path / "x.zarr")
+    opened = gb.io.open(tmp_path / "x.zarr")
+    gb.tl.transfer(opened, "none", cell_types=["Monocyte", "B cell"], n_models=2)
+    assert hasattr(_keys.PREDICTED.get(opened), "compute")  # it lies in the store
+    gb.tl.transfer(small, "none", cell_types=["Monocyte", "B cell"], n_models=2)
+    back = gb.io.read(tmp_path / "x.zarr")
+    for slot in (_keys.PREDICTED, _keys.PREDICTED_SD):
+        np.testing.assert_allclose(slot.get(back), slot.get(small), atol=1e-6)
+
+
+def test_copy_seed_and_fewer_regions(small):
+    first = gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=2, max_regions=100, copy=True)
+    assert not _keys.PREDICTED.has(small)
+    again = gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=2, max_regions=100, copy=True)
+    other = gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=2, max_regions=100, seed=1, copy=True)
+    np.testing.assert_array_equal(_keys.PREDICTED.get(first), _keys.PREDICTED.get(again))
+    assert not np.array_equal(_keys.PREDICTED.get(first)[:, 2], _keys.PREDICTED.get(other)[:, 2])
+
+
+def test_values_and_the_shipped_kind_of_encoder(small, tiny_model):
+    gb.tl.transfer(small, tiny_model, cell_types="Monocyte", kind="value", n_models=2)
+    truth, found = _keys.ACCESSIBILITY.get(small)[:, 2], _keys.PREDICTED.get(small)[:, 2]
+    assert np.corrcoef(truth, found)[0, 1] > 0.5
+    assert small.uns[_keys.UNS]["transfer"]["transfer"]["model"] == tiny_model.digest
+
+
+def test_without_a_split_all_measured_regions_are_learnt_from(small):
+    del small["seq"].obs[_keys.REGION_SPLIT.key]
+    gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+    assert small.uns[_keys.UNS]["transfer"]["transfer"]["params"]["n_regions"] == 360
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cell_types": "Neuron"}, "one of B cell"),
+        ({"cell_types": []}, "name what is predicted"),
+        ({"known": "all"}, "`known`"),
+        ({"n_models": 0}, "`n_models`"),
+        ({"max_regions": 3}, "`max_regions`"),
+        ({"tf_weight": "expression"}, "Run gb.pp.tf_expression"),
+    ],
+)
+def test_bad_input(small, options, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        gb.tl.transfer(small, "none", **{"cell_types": "Monocyte", **options})
+
+
+def test_nothing_measured(small):
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[:, 2] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.raises(ValueError, match="accessible train regions in each cell type"):
+        gb.tl.transfer(small, "none", cell_types="Monocyte")
+    values[:, 0] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.raises(ValueError, match=r"at least 20 train regions in which B cell.* were measured; found 0"):
+        gb.tl.transfer(small, "none", cell_types="Monocyte")
+
+
+def test_expression_needs_no_accessibility_of_the_new_type(small):
+    activity = gb.pp.tf_activity(small, copy=True)
+    _keys.TF_EXPRESSION.set(small, pd.DataFrame(_keys.TF_ACTIVITY.get(activity)))
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[:, 2] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    gb.tl.transfer(small, "none", cell_types="Monocyte", tf_weight="expression", n_models=1)
+    assert auroc(small) > 0.7

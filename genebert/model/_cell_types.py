@@ -3,8 +3,8 @@
 Each training type has a head, a ridge regression of its accessibility on motif scores, 6-mers and the encoder's vector.
 A new type enters through its TF activity alone, computed from its accessibility on other regions:
 
-- **Alike types.** Their heads, and what was measured in them where that is known, are weighted by kriging: covariance
-  between types falls with the correlation of their activities (co-regionalisation; Goovaerts 1997).
+- **Alike types.** Their heads, and what was measured in them where that is known, are weighted by kriging (Goovaerts 1997).
+  How the new type's accessibility correlates with theirs is predicted from the correlation of activities.
 - **Motifs.** Activities are correlations of motif and accessibility. Multiplied by the inverse of the correlation of motifs
   among each other they are the ridge regression of the new type's accessibility on motif scores (motif activity response
   analysis, Balwierz et al. 2014; from summary statistics as for polygenic scores, Mak et al. 2017).
@@ -23,20 +23,28 @@ from typing import Literal
 import numpy as np
 
 from genebert.model._cell_types_heads import Features, Heads, Scores, fit_heads, standardised
-from genebert.model._cell_types_mix import Combiner, fit_combiner, neighbour_columns, relatives, sequence_columns
-from genebert.model._cell_types_mix import weights_of as mixing_weights
+from genebert.model._cell_types_mix import (
+    Combiner,
+    Likeness,
+    correlations,
+    fit_combiner,
+    neighbour_columns,
+    relatives,
+    sequence_columns,
+)
 
 __all__ = ["CellTypeModel", "Features", "fit_cell_types", "fit_heads"]
 
 Known = Literal["nothing", "train_cell_types"]
 Kind = Literal["binary", "value"]
 
-LEFT_OUT = (0, 2, 4)
+LEFT_OUT = {"nothing": (0, 2), "train_cell_types": (0,)}
 """Nearest relatives that are missing, too, when a training type plays the new one."""
 MOST_ROWS = 1_000_000  # regions x cell types x relatives left out that the last step is fitted on
+REACH = 0.3  # of the weighted mean that is a method of its own
 
 
-@dataclass
+@dataclass(frozen=True)
 class CellTypeModel:
     """Accessibility of cell types that were not trained on."""
 
@@ -45,16 +53,21 @@ class CellTypeModel:
     heads: Heads
     activity: np.ndarray
     """Of the training types, float32 ``(cell types, TFs)``."""
-    combiners: dict[str, Combiner]
+    likeness: np.ndarray
+    """Correlation of their accessibility."""
     centre: np.ndarray
     spread: np.ndarray
-    """Of the target in each training type."""
-
-    def __post_init__(self) -> None:
-        self._last: tuple[Features, Scores] | None = None
+    """Mean and standard deviation of the target in each training type."""
+    combiners: dict[str, Combiner]
 
     def predict(
-        self, features: Features, activity: np.ndarray, *, neighbours: np.ndarray | None = None, parts: bool = False
+        self,
+        features: Features,
+        activity: np.ndarray,
+        *,
+        neighbours: np.ndarray | None = None,
+        n_regions: int | None = None,
+        parts: bool = False,
     ) -> np.ndarray | dict[str, np.ndarray]:
         """Predict new cell types.
 
@@ -67,79 +80,93 @@ class CellTypeModel:
         neighbours
             What was measured in the training types at these regions ``(regions, training types)``; NaN where nothing was.
             Only with ``known="train_cell_types"``.
+        n_regions
+            From how many regions the activity was computed, where these are fewer than the model was fitted on: the fewer,
+            the less the motifs count.
         parts
             Whether to return what the prediction is compared with, too.
 
         Returns
         -------
         float64 ``(regions, cell types)``, probabilities or values; with `parts` a dict of them: ``genebert``,
-        ``sequence_only`` (mean of the heads), ``motif_activity`` and, where neighbours are known, ``mean_sequence`` (the
-        model without the new type's activity) and ``weighted_mean`` (by activity).
+        ``sequence_only`` (mean of the heads), ``motif_activity`` (regression on motifs from the activity alone) and, where
+        neighbours are known, ``mean_sequence`` (the model without the new type's activity) and ``weighted_mean`` (by
+        activity alone).
         """
         if (neighbours is None) != (self.known == "nothing"):
             msg = f"Expected `neighbours` if and only if known='train_cell_types'; this model knows {self.known!r}."
             raise ValueError(msg)
-        scores = self._scores(features)
-        columns = [self._predict_one(scores, each, neighbours, parts=parts) for each in np.atleast_2d(activity)]
-        found = {name: np.column_stack([column[name] for column in columns]) for name in columns[0]}
-        return found if parts else found["genebert"]
-
-    def _scores(self, features: Features) -> Scores:
-        if self._last is None or self._last[0] is not features:
-            self._last = features, self.heads.score(features)
-        return self._last[1]
-
-    def _predict_one(
-        self, scores: Scores, activity: np.ndarray, neighbours: np.ndarray | None, *, parts: bool
-    ) -> dict[str, np.ndarray]:
+        scores = self.heads.score(features)
         used = np.arange(len(self.activity))
         if neighbours is not None:
             used = np.flatnonzero(~np.isnan(neighbours).all(axis=0))
-        case = _Case(scores.heads, scores.motifs, activity, self.activity, self._standard(neighbours))
-        found = {"genebert": self._finish("genebert", case, used)}
-        if parts:
-            found["sequence_only"] = self._finish("sequence_only", case, used)
-            found["motif_activity"] = np.asarray(scores.motifs @ activity, dtype=np.float64)
-            if neighbours is not None:
-                found["mean_sequence"] = self._finish("mean_sequence", case, used)
-                weight = mixing_weights(activity, self.activity[used])
-                found["weighted_mean"] = case.neighbours[:, used] @ weight
-        return found
+            neighbours = self._standard(neighbours)
+        columns = []
+        for each in np.atleast_2d(activity):
+            case = self._case(scores, each, self.activity, used, neighbours, n_regions=n_regions)
+            columns.append({name: self._finish(name, case) for name in (self.combiners if parts else ["genebert"])})
+            if parts:
+                columns[-1] |= case.simple()
+        found = {name: np.column_stack([column[name] for column in columns]) for name in columns[0]}
+        return found if parts else found["genebert"]
 
-    def _finish(self, name: str, case: _Case, used: np.ndarray) -> np.ndarray:
-        value = self.combiners[name](case.columns(name, used))
+    def _case(
+        self,
+        scores: Scores,
+        new: np.ndarray,
+        activity: np.ndarray,
+        used: np.ndarray,
+        neighbours: np.ndarray | None,
+        *,
+        n_regions: int | None = None,
+    ) -> _Case:
+        likeness = Likeness.of(self.likeness[np.ix_(used, used)], activity[used], new)
+        motifs = scores.motifs @ self.heads.motif_weights(new, n_regions=n_regions).astype(np.float32)
+        near, share = None if neighbours is None else neighbours[:, used], None
+        if near is not None and self.kind == "binary":
+            share = np.clip(near * self.spread[used] + self.centre[used], 0, 1).mean(axis=1)
+        return _Case(scores.heads[:, used], motifs, likeness, near, share)
+
+    def _finish(self, name: str, case: _Case) -> np.ndarray:
+        value = self.combiners[name](case.columns(name))
         return value * self.spread.mean() + self.centre.mean() if self.kind == "value" else value
 
-    def _standard(self, neighbours: np.ndarray | None) -> np.ndarray | None:
-        if neighbours is None:
-            return None
-        return _filled((neighbours - self.centre) / self.spread)
+    def _standard(self, values: np.ndarray) -> np.ndarray:
+        """Standardise; what is missing becomes the region's mean."""
+        values = (values - self.centre) / self.spread
+        known = ~np.isnan(values)
+        mean = np.where(known, values, 0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+        return np.where(known, values, mean)
 
 
 @dataclass(frozen=True)
 class _Case:
-    """Regions, one cell type that is new there, and those that are not."""
+    """One cell type that is new in some regions, and those that are not."""
 
     heads: np.ndarray
     motifs: np.ndarray
-    activity: np.ndarray
-    others: np.ndarray
+    likeness: Likeness
     neighbours: np.ndarray | None
+    share: np.ndarray | None
+    """Of the training types, in which a region is open."""
 
-    def columns(self, name: str, used: np.ndarray) -> np.ndarray:
+    def columns(self, name: str) -> np.ndarray:
         """What the combiner of that name reads, float64 ``(regions, columns)``."""
-        activity = None if name in ("sequence_only", "mean_sequence") else self.activity
-        found = sequence_columns(self.heads[:, used], self.motifs, activity, self.others[used])
-        if self.neighbours is None or name == "sequence_only":
-            return found
-        return np.hstack([found, neighbour_columns(self.neighbours[:, used], activity, self.others[used])])
+        knows_activity = name == "genebert"
+        likeness = self.likeness if knows_activity else None
+        found = [sequence_columns(self.heads, likeness)]
+        if knows_activity:
+            found.append(self.motifs)
+        if self.neighbours is not None and name != "sequence_only":
+            found.append(neighbour_columns(self.neighbours, self.share, likeness))
+        return np.hstack(found)
 
-
-def _filled(values: np.ndarray) -> np.ndarray:
-    """Standardised values, those that are missing replaced by the region's mean."""
-    known = ~np.isnan(values)
-    mean = np.where(known, values, 0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, values, mean)
+    def simple(self) -> dict[str, np.ndarray]:
+        """Methods that need no last step."""
+        found = {"motif_activity": self.motifs[:, 0].astype(np.float64)}
+        if self.neighbours is not None:
+            found["weighted_mean"] = self.neighbours @ self.likeness.mixture(REACH)
+        return found
 
 
 def fit_cell_types(
@@ -177,35 +204,38 @@ def fit_cell_types(
     if target.shape[1] < 2 and known == "train_cell_types":
         msg = "Expected at least two training cell types with known='train_cell_types'; found one. Use known='nothing'."
         raise ValueError(msg)
-    heads = fit_heads(features, target, seed=seed, groups=groups) if heads is None else heads
-    centre = np.nanmean(target, axis=0)
+    if heads is None:
+        heads = fit_heads(features, target, seed=seed, groups=groups)
+    values = standardised(target)
     spread = np.nanstd(target, axis=0)
-    model = CellTypeModel(known, kind, heads, activity, {}, centre, np.where(spread > 0, spread, 1))
-    names = ["genebert", "sequence_only", *(["mean_sequence"] if known == "train_cell_types" else [])]
-    for name in names:
-        parts = list(_rehearsals(model, target, name, seed=seed))
-        matrix, wanted = (np.concatenate(part) for part in zip(*parts, strict=True))
-        model.combiners[name] = fit_combiner(matrix, wanted, kind=kind)
+    model = CellTypeModel(
+        known, kind, heads, activity, correlations(values.T, values.T), np.nanmean(target, axis=0),
+        np.where(spread > 0, spread, 1), combiners={},
+    )  # fmt: skip
+    cases = list(_rehearsals(model, target, seed=seed))
+    for name in ["genebert", "sequence_only", *(["mean_sequence"] if known == "train_cell_types" else [])]:
+        matrix = np.concatenate([case.columns(name) for case, _ in cases])
+        wanted = np.concatenate([each for _, each in cases])
+        model.combiners[name] = fit_combiner(matrix, wanted, is_binary=kind == "binary")
     return model
 
 
-def _rehearsals(
-    model: CellTypeModel, target: np.ndarray, name: str, *, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Let each training type play the new one; what the combiner reads and what it should say."""
+def _rehearsals(model: CellTypeModel, target: np.ndarray, *, seed: int) -> Iterator[tuple[_Case, np.ndarray]]:
+    """Let each training type play the new one; what is known of it, and what should be said."""
     n_types = target.shape[1]
     wanted = target if model.kind == "binary" else (target - model.centre) / model.spread
     neighbours = model._standard(target) if model.known == "train_cell_types" else None
-    left_out = sorted({min(number, max(n_types - 3, 0)) for number in LEFT_OUT})
-    share = min(1.0, MOST_ROWS / (len(left_out) * target.size))
+    left_out = sorted({min(number, max(n_types - 3, 0)) for number in LEFT_OUT[model.known]})
+    share = MOST_ROWS / (len(left_out) * target.size)
     rng = np.random.default_rng(seed)
-    for fold in range(model.heads.folds.max() + 1):
-        everywhere = model.activity + model.heads.change[fold]
+    heads = model.heads
+    for fold in range(len(heads.change)):
+        everywhere = model.activity + heads.change[fold]
         for new in range(n_types):
+            rows = np.flatnonzero((heads.folds == fold) & ~np.isnan(target[:, new]))
+            rows = rows[rng.random(len(rows)) < share]
+            scores = Scores(heads.out_of_fold.heads[rows], heads.out_of_fold.motifs[rows])
+            near = None if neighbours is None else neighbours[rows]
             for number in left_out:
-                rows = np.flatnonzero((model.heads.folds == fold) & ~np.isnan(target[:, new]))
-                rows = rows[rng.random(len(rows)) < share]
                 used = relatives(everywhere, new, n_left_out=number)
-                near = None if neighbours is None else neighbours[rows]
-                case = _Case(model.heads.out_of_fold[rows], model.heads.motifs[rows], everywhere[new], everywhere, near)
-                yield case.columns(name, used), wanted[rows, new]
+                yield model._case(scores, everywhere[new], everywhere, used, near), wanted[rows, new]

@@ -19,6 +19,8 @@ PENALTY = 30.0
 """Of the heads; each block of features has a mean square of 1 per region."""
 MOTIF_PENALTY = 25_000.0
 """Of the regression of accessibility on motifs, divided by the regions that the activity was computed on."""
+LEAST = 3.0
+"""Standard deviations below which an activity may be noise; of a correlation it is one over the root of the regions."""
 N_FOLDS = 5
 N_BINS = 10  # of `pp.tf_activity`
 
@@ -40,8 +42,7 @@ class Scores(NamedTuple):
     heads: np.ndarray
     """Standardised accessibility in each training type, float32 ``(regions, cell types)``."""
     motifs: np.ndarray
-    """Standardised motif strength times the inverse of its correlation: times an activity, the accessibility that the
-    activity implies. float32 ``(regions, TFs)``"""
+    """Standardised motif strength, float32 ``(regions, TFs)``."""
 
 
 class _Scaler(NamedTuple):
@@ -85,31 +86,55 @@ class Heads:
     """float32 ``(features, cell types)``."""
     centre: np.ndarray
     """float32 ``(features,)``."""
-    motif_inverse: np.ndarray
-    """float32 ``(TFs, TFs)``."""
-    out_of_fold: np.ndarray
-    """float32 ``(train regions, cell types)``."""
-    motifs: np.ndarray
-    """`Scores.motifs` of the train regions."""
+    motif_gram: np.ndarray
+    """Correlation of motif strengths, float64 ``(TFs, TFs)``."""
+    out_of_fold: Scores
+    """Of the train regions."""
     folds: np.ndarray
     """int64 ``(train regions,)``."""
     change: np.ndarray
     """How the activity changes when a fold is left out, float32 ``(folds, cell types, TFs)``."""
+    columns: np.ndarray
+    """Which of the types are meant."""
+    memo: dict[str, tuple[Features, Scores]]
+    """Of the regions scored last, by all types."""
 
     def take(self, columns: list[int] | np.ndarray) -> Heads:
         """Those of some cell types; a head does not depend on the others."""
+        heads = self.out_of_fold.heads[:, columns]
         return replace(
-            self,
-            weight=self.weight[:, columns],
-            out_of_fold=self.out_of_fold[:, columns],
-            change=self.change[:, columns],
-        )
+            self, out_of_fold=self.out_of_fold._replace(heads=heads), change=self.change[:, columns],
+            columns=self.columns[columns],
+        )  # fmt: skip
 
     def score(self, features: Features) -> Scores:
-        """Score regions."""
-        matrix = _joined(features, self.scalers)
-        motifs = self.scalers[0](np.maximum(features.motifs, 0)).astype(np.float32) @ self.motif_inverse
-        return Scores((matrix - self.centre) @ self.weight, motifs)
+        """Score regions; again without work when they are the same as before."""
+        if "last" not in self.memo or self.memo["last"][0] is not features:
+            matrix = _joined(features, self.scalers)
+            motifs = self.scalers[0](np.maximum(features.motifs, 0)).astype(np.float32)
+            self.memo["last"] = features, Scores((matrix - self.centre) @ self.weight, motifs)
+        found = self.memo["last"][1]
+        return found._replace(heads=found.heads[:, self.columns])
+
+    def motif_weights(self, activity: np.ndarray, *, n_regions: int | None = None) -> np.ndarray:
+        """Weights of motif strengths that an activity implies: ridge regression from correlations.
+
+        Parameters
+        ----------
+        activity
+            ``(TFs,)``
+        n_regions
+            From how many regions it was computed; None: as many as the heads were fitted on.
+
+        Returns
+        -------
+        float64 ``(TFs, 2)``: from the activity as it is, and without what may be noise (Breiman's garrote).
+        """
+        n_regions = len(self.folds) if n_regions is None else n_regions
+        gram = self.motif_gram + MOTIF_PENALTY / n_regions * np.eye(len(self.motif_gram))
+        noise = LEAST / np.sqrt(n_regions)
+        firm = activity * np.maximum(0, 1 - (noise / np.maximum(np.abs(activity), 1e-9)) ** 2)
+        return np.linalg.solve(gram, np.column_stack([activity, firm]).astype(np.float64))
 
 
 def _joined(features: Features, scalers: list[_Scaler]) -> np.ndarray:
@@ -144,12 +169,11 @@ def fit_heads(features: Features, target: np.ndarray, *, seed: int, groups: np.n
         out_of_fold[outside] = (matrix[outside] - centre) @ weight
         change.append(activity_of(features.motifs[inside], target[inside], gc[inside]) - whole)
     weight, centre = _ridge(matrix, wanted)
-    strength = scalers[0](np.maximum(features.motifs, 0)).astype(np.float64)
-    gram = strength.T @ strength / len(strength)
-    gram[np.diag_indices(len(gram))] += MOTIF_PENALTY / len(strength)
-    inverse = np.linalg.inv(gram).astype(np.float32)
+    strength = scalers[0](np.maximum(features.motifs, 0)).astype(np.float32)
+    gram = (strength.T @ strength).astype(np.float64) / len(strength)
+    scores = Scores(out_of_fold, strength)
     return Heads(
-        scalers, weight, centre, inverse, out_of_fold, strength.astype(np.float32) @ inverse, folds, np.stack(change)
+        scalers, weight, centre, gram, scores, folds, np.stack(change), columns=np.arange(target.shape[1]), memo={}
     )
 
 

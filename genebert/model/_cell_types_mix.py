@@ -7,77 +7,112 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-__all__ = ["Combiner", "fit_combiner", "neighbour_columns", "relatives", "sequence_columns", "weights_of"]
+__all__ = ["Combiner", "Likeness", "correlations", "fit_combiner", "neighbour_columns", "relatives", "sequence_columns"]
 
-RANGE = 0.3
-"""Of the covariance between cell types: by how much the correlation of activities falls short of 1 when it is 1/e."""
-RANGES = (0.1, 0.3, 1.0)
-NOISE = 0.1
-"""Variance of a cell type that is its own."""
+NOISE = 0.05
+"""Variance of a cell type that no other one shares."""
+NOISES = (0.02, 0.1, 0.5)
+REACHES = (0.1, 0.3, 1.0)
+"""Fall of a correlation of activities over which a covariance falls to 1/e."""
+OWN = 0.1  # as `NOISE`, of covariances by reach
+COUNT = 0.3  # types that are added to those that are open, and to those that are not
+TRUST = (1.0, 0.01, 0.01, 1e-6)
+"""Penalties of the regression of likeness on activity: on what is of a type, on both terms of the correlation, on the mean."""
 PULL = 10.0
 """Penalty of the last step, in regions."""
-N_NEAREST = 3
 MAX_STEPS = 30
 TOLERANCE = 1e-8  # of the loss, per region
 
 
-def weights_of(activity: np.ndarray | None, others: np.ndarray, *, reach: float = RANGE) -> np.ndarray:
-    """Weights of the training types in the best linear prediction of a new one whose mean is not known; they sum to 1.
-
-    Parameters
-    ----------
-    activity
-        Of the new type ``(TFs,)``; None: it is as far from all of them.
-    others
-        Of the training types ``(cell types, TFs)``.
-    reach
-        Range of the covariance.
-    """
-    covariance = np.exp((_correlations(others, others) - 1) / reach)
-    covariance[np.diag_indices(len(covariance))] += NOISE
-    one = np.ones(len(others))
-    even = np.linalg.solve(covariance, one)
-    if activity is None:
-        return even / even.sum()
-    found = np.linalg.solve(covariance, np.exp((_correlations(activity[None], others)[0] - 1) / reach))
-    return found + even * (1 - found.sum()) / even.sum()
-
-
-def _correlations(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    left, right = (np.nan_to_num(each - each.mean(axis=1, keepdims=True)).astype(np.float64) for each in (left, right))
+def correlations(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Correlate each row of `left` with each of `right`; 0 where one is constant. float64."""
+    left, right = (each - each.mean(axis=1, keepdims=True, dtype=np.float64) for each in (left, right))
     norm = np.outer(np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1))
     return np.divide(left @ right.T, norm, out=np.zeros_like(norm), where=norm > 0)
 
 
 def relatives(activity: np.ndarray, new: int, *, n_left_out: int) -> np.ndarray:
-    """Other types, without the nearest ones. int64"""
+    """Tell which types are left when `new` and its nearest ones are not there; a single type is its own relative."""
     others = np.setdiff1d(np.arange(len(activity)), [new])
     if not len(others):
         return np.array([new])
-    nearness = _correlations(activity[[new]], activity[others])[0]
+    nearness = correlations(activity[[new]], activity[others])[0]
     return np.sort(others[np.argsort(-nearness, kind="stable")[n_left_out:]])
 
 
-def sequence_columns(
-    heads: np.ndarray, motifs: np.ndarray, activity: np.ndarray | None, others: np.ndarray
-) -> np.ndarray:
-    """Mean of the heads, their weighted mean, and what the motifs say. float64 ``(regions, columns)``"""
+@dataclass(frozen=True)
+class Likeness:
+    """How training types resemble each other, in accessibility and in activity, and a new one in activity alone."""
+
+    target: np.ndarray
+    """Correlation of the accessibility of training types at train regions."""
+    activity: np.ndarray
+    """Correlation of their activities."""
+    new: np.ndarray
+    """Of the new type with each of them."""
+
+    @classmethod
+    def of(cls, target: np.ndarray, activity: np.ndarray, new: np.ndarray) -> Likeness:
+        """Compare `new` ``(TFs,)`` with training types ``(cell types, TFs)`` whose accessibility correlates as `target`."""
+        return cls(target, correlations(activity, activity), correlations(new[None], activity)[0])
+
+    def predicted(self) -> np.ndarray:
+        """Correlation of the new type's accessibility with that of each training type, as its activity tells.
+
+        Over pairs of training types it is regressed on the correlation of activities, with an effect of each type: one
+        that is like no other is not like the new one either.
+        """
+        n_types = len(self.target)
+        left, right = np.triu_indices(n_types, 1)
+        design = np.zeros((len(left), n_types + 3))
+        pair = np.arange(len(left))
+        design[pair, left] = design[pair, right] = 1
+        design[:, n_types:] = _terms(self.activity[left, right])
+        penalty = np.diag([TRUST[0]] * n_types + list(TRUST[1:]))
+        found = np.linalg.solve(design.T @ design + penalty, design.T @ self.target[left, right])
+        return found[:n_types] + _terms(self.new) @ found[n_types:]
+
+    def weights(self, noise: float = NOISE) -> np.ndarray:
+        """Weigh the training types in the best linear prediction of the new one (simple kriging)."""
+        return np.linalg.solve(self.target + noise * np.eye(len(self.target)), self.predicted())
+
+    def mixture(self, reach: float) -> np.ndarray:
+        """Weigh them by activity alone, for a mean that is not known (ordinary kriging); the weights sum to 1."""
+        covariance = np.exp((self.activity - 1) / reach) + OWN * np.eye(len(self.activity))
+        even = np.linalg.solve(covariance, np.ones(len(covariance)))
+        found = np.linalg.solve(covariance, np.exp((self.new - 1) / reach))
+        return found + even * (1 - found.sum()) / even.sum()
+
+
+def _terms(correlation: np.ndarray) -> np.ndarray:
+    return np.column_stack([correlation, np.maximum(correlation, 0) ** 2, np.ones_like(correlation)])
+
+
+def sequence_columns(heads: np.ndarray, likeness: Likeness | None) -> np.ndarray:
+    """Mean of the heads, and their weighted mean. float64 ``(regions, columns)``."""
     mean = heads.mean(axis=1, dtype=np.float64)
-    if activity is None:
-        return mean[:, None]
-    return np.column_stack([mean, heads @ weights_of(activity, others), motifs @ activity])
+    return mean[:, None] if likeness is None else np.column_stack([mean, heads @ likeness.weights()])
 
 
-def neighbour_columns(neighbours: np.ndarray, activity: np.ndarray | None, others: np.ndarray) -> np.ndarray:
-    """Standardised accessibility in other types: mean, weighted means, the nearest. float64 ``(regions, columns)``"""
-    mean = neighbours.mean(axis=1)
-    level = mean - neighbours.min(axis=1)
-    columns = [mean, np.log(level + 0.1)]
-    if activity is None:
-        return np.column_stack(columns)
-    order = np.argsort(-_correlations(activity[None], others)[0], kind="stable")
-    columns += [neighbours @ weights_of(activity, others, reach=reach) for reach in RANGES]
-    columns += [neighbours[:, order[min(place, len(order) - 1)]] for place in range(N_NEAREST)]
+def neighbour_columns(neighbours: np.ndarray, share: np.ndarray | None, likeness: Likeness | None) -> np.ndarray:
+    """Accessibility in the training types: level, and weighted means. float64 ``(regions, columns)``.
+
+    Parameters
+    ----------
+    neighbours
+        Standardised ``(regions, training types)``.
+    share
+        Share of the training types in which a region is open; None: values, whose level is their mean.
+    likeness
+        Of the new type with them; None: the level alone.
+    """
+    columns = [neighbours.mean(axis=1)]
+    if share is not None:
+        n_types = neighbours.shape[1]
+        columns = [share, np.log((share * n_types + COUNT) / ((1 - share) * n_types + COUNT))]
+    if likeness is not None:
+        columns += [neighbours @ likeness.weights(noise) for noise in NOISES]
+        columns += [neighbours @ likeness.mixture(reach) for reach in REACHES]
     return np.column_stack(columns)
 
 
@@ -97,18 +132,19 @@ class Combiner:
         return expit(value) if self.is_binary else value
 
 
-def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, kind: str) -> Combiner:
+def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool) -> Combiner:
     """Logistic regression by Newton's method, or ridge regression."""
     centre, spread = matrix.mean(axis=0), matrix.std(axis=0)
-    scale = np.where(spread > 1e-9, 1 / np.where(spread > 1e-9, spread, 1), 0)
+    varies = spread > 1e-9
+    scale = np.where(varies, 1 / np.where(varies, spread, 1), 0)
     design = np.column_stack([np.ones(len(matrix)), (matrix - centre) * scale])
     penalty = np.append(1e-6, np.full(matrix.shape[1], PULL))
-    found = _logistic(design, wanted, penalty) if kind == "binary" else _least_squares(design, wanted, penalty)
-    return Combiner(centre, scale, found[1:], float(found[0]), kind == "binary")
-
-
-def _least_squares(design: np.ndarray, wanted: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    return np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ wanted)
+    wanted = wanted.astype(np.float64)
+    if is_binary:
+        found = _logistic(design, wanted, penalty)
+    else:
+        found = np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ wanted)
+    return Combiner(centre, scale, found[1:], float(found[0]), is_binary)
 
 
 def _logistic(design: np.ndarray, wanted: np.ndarray, penalty: np.ndarray) -> np.ndarray:

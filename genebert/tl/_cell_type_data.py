@@ -18,7 +18,7 @@ from genebert.model._task_probe import ProbeModel
 from genebert.pp._comparable import motif_scores
 from genebert.pp._tf_activity import region_activity
 from genebert.tl._cell_type_scores import TargetKind
-from genebert.tl._leak_guard import UNKNOWN, CrossWeight, check_activity, check_vectors
+from genebert.tl._leak_guard import GIVEN, UNKNOWN, CrossWeight, check_activity, check_vectors
 from genebert.tl._load import load as load_model
 
 __all__ = [
@@ -92,7 +92,7 @@ class Reader(NamedTuple):
                 marks = [UNKNOWN]  # nobody can tell what other weights saw
         if not _keys.DNA_CODE.has(mdata):
             motif_scores(mdata)
-            return cls(mdata, None, None, use_rep), marks
+            return cls(mdata, None, None, use_rep), [*marks, GIVEN]
         motifs = MotifSet.of(mdata)
         probe = None
         if model is not None and use_rep is None:

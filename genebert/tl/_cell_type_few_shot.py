@@ -66,7 +66,10 @@ def few_shot_rows(
         truth = data.test.target[:, place]
         scored = np.flatnonzero(~np.isnan(truth))
         for unit, n, activities in _measured(mdata, data, name, train, n_regions=n_regions, n_cells=n_cells):
-            found = [methods_of(data, fold, model, data.test, [name], activity) for activity in activities]
+            n_used = n if unit == "regions" else None
+            found = [
+                methods_of(data, fold, model, data.test, [name], activity, n_regions=n_used) for activity in activities
+            ]
             for method in [method for method in (found[0] if found else ()) if method not in CONTROLS]:
                 drawn = [_draws(data, truth, scored, predicted[method][:, 0]) for predicted in found]
                 about = {"holdout": fold.name, "cell_type": name, "unit": unit, "n": n, "method": method}

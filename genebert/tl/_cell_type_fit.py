@@ -82,6 +82,8 @@ def methods_of(
     part: Part,
     names: Sequence[str],
     activity: np.ndarray | None = None,
+    *,
+    n_regions: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Predict cell types by all methods, each ``(regions, cell types)``.
 
@@ -95,6 +97,8 @@ def methods_of(
         The cell types.
     activity
         Theirs, where it is not that of `data`.
+    n_regions
+        From how many regions it was computed, where these are fewer than the train regions.
     """
     types, learnt = data.columns(names), data.columns(fold.learnt)
     measured = np.where(np.isin(learnt, types), np.nan, part.target[:, learnt])
@@ -106,12 +110,12 @@ def methods_of(
         )
         raise ValueError(msg)
     activity = data.activity[types] if activity is None else activity
-    found = dict(model.predict(part.features, activity, neighbours=neighbours, parts=True))
+    found = dict(model.predict(part.features, activity, neighbours=neighbours, n_regions=n_regions, parts=True))
     if not data.has_activity:
         found[GENEBERT] = found["sequence_only" if neighbours is None else "mean_sequence"]
     rng = np.random.default_rng([data.seed, len(measured)])
     shuffled = rng.permuted(activity, axis=1)
-    found["shuffled_activity"] = model.predict(part.features, shuffled, neighbours=neighbours)
+    found["shuffled_activity"] = model.predict(part.features, shuffled, neighbours=neighbours, n_regions=n_regions)
     found["random"] = rng.random((len(measured), len(types)), dtype=np.float32)
     found["mean"] = np.repeat(_row_means(measured)[:, None], len(types), axis=1)
     found["nearest"] = _nearest(data, types, learnt, measured)

@@ -18,6 +18,7 @@ from genebert.tl._cell_type_scores import likeness
 __all__ = [
     "ACTIVITY",
     "CHROMOSOME",
+    "GIVEN",
     "NEAR",
     "TWIN",
     "TYPE",
@@ -39,6 +40,7 @@ CrossWeight = Literal["auto", "none", "activity", "expression", "accessibility",
 
 CHROMOSOME, TYPE, UNKNOWN = "encoder_saw_chromosome", "encoder_saw_cell_type", "encoder_unknown"
 NEAR, TWIN, ACTIVITY = "near_duplicates", "twin_in_training", "activity_of_these_regions"
+GIVEN = "motif_scores_as_given"
 
 _ANSWER = ("accessibility", "open")
 _TRAIN, _SCORED = 1, 2

@@ -46,6 +46,16 @@ class _Task(NamedTuple):
     seed: int
 
 
+class _Fitted(NamedTuple):
+    """Models, and what the new types are."""
+
+    models: list[CellTypeModel]
+    activity: np.ndarray
+    """float32 ``(new types, TFs)``."""
+    n_regions: list[int | None]
+    """From how many regions it was computed; None: from as many as the models were fitted on."""
+
+
 def transfer(
     mdata: MuData,
     model: GeneBERT | str | Path | None = None,
@@ -135,8 +145,7 @@ def transfer(
     encoder = resolve_model(model, device)
     reader, _ = Reader.of(mdata, encoder, use_rep=use_rep, target="accessibility")
     out = [_store.empty(mdata, mdata[_keys.ATAC].shape, np.float32, copy=copy) for _ in range(2)]
-    models, activity = _fitted(mdata, reader, task, n_models=n_models, max_regions=max_regions)
-    _predict(mdata, reader, task, models, activity, out=out)
+    _predict(mdata, reader, task, _fitted(mdata, reader, task, n_models=n_models, max_regions=max_regions), out=out)
     mdata = _mudata.writable(mdata, copy=copy)
     for slot, values in zip((_keys.PREDICTED, _keys.PREDICTED_SD), out, strict=True):
         slot.set(mdata, values)
@@ -179,9 +188,7 @@ def _task(
     return _Task(new, learnt, np.flatnonzero(train), known, kind, tf_weight, seed)
 
 
-def _fitted(
-    mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_regions: int
-) -> tuple[list[CellTypeModel], np.ndarray]:
+def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_regions: int) -> _Fitted:
     """Fit models on parts of the train regions; give the activity of the new types, too."""
     rng = np.random.default_rng(task.seed)
     names = list(mdata[_keys.ATAC].var_names)
@@ -190,10 +197,11 @@ def _fitted(
     rows = np.sort(rng.permutation(task.train)[: int(max_regions / share)])
     features = reader.read(rows)
     target, groups = target_values(mdata, rows, learnt, kind=task.kind), chromosomes_of(mdata, rows)
-    scored = _held_out_rows(mdata)
+    scored, n_measured = _held_out_rows(mdata), [len(rows)] * len(new)
     weights = cell_type_weights(mdata, reader, features.motifs, tf_weight=task.tf_weight, train=rows, scored=scored)
     if task.tf_weight == "activity" and not _keys.TF_ACTIVITY.has(mdata):
-        weights[new] = [_own_activity(mdata, rows, features.motifs, column) for column in new]
+        own = [_own_activity(mdata, rows, features.motifs, column) for column in new]
+        weights[new], n_measured = [found for found, _ in own], [n for _, n in own]
     if np.isnan(weights[[*new, *learnt]]).all(axis=1).any():
         msg = f"Expected accessible train regions in each cell type, to compute its TF activity; {listed(task.new)} may have none."
         raise ValueError(msg)
@@ -205,7 +213,7 @@ def _fitted(
         options = {"known": task.known, "kind": task.kind, "seed": task.seed + number, "groups": groups[part]}
         models.append(fit_cell_types(some, target[part], weights[learnt], **options))
     info(f"transfer: {n_models} models of {len(rows):,} regions x {len(learnt)} cell types, for {listed(task.new)}")
-    return models, weights[new]
+    return _Fitted(models, weights[new], [n if n < len(rows) else None for n in n_measured])
 
 
 def _held_out_rows(mdata: MuData) -> np.ndarray:
@@ -215,18 +223,17 @@ def _held_out_rows(mdata: MuData) -> np.ndarray:
     return np.flatnonzero(np.isin(np.asarray(_keys.REGION_SPLIT.get(mdata)).astype(str), ("val", "test")))
 
 
-def _own_activity(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, column: int) -> np.ndarray:
-    """Compute the activity of a new cell type where it was measured, float32 ``(TFs,)``."""
+def _own_activity(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, column: int) -> tuple[np.ndarray, int]:
+    """Compute the activity of a new cell type where it was measured, float32 ``(TFs,)``, and from how many regions."""
     accessibility = load_dense(_keys.ACCESSIBILITY.get(mdata), rows)
     measured = np.flatnonzero(~np.isnan(accessibility[:, column]))
     if not (accessibility[measured, column] > 0).any():
-        return np.full(motifs.shape[1], np.nan, dtype=np.float32)
-    return activity_on(mdata, rows[measured], motifs[measured], accessibility[measured])[column]
+        return np.full(motifs.shape[1], np.nan, dtype=np.float32), len(measured)
+    found = activity_on(mdata, rows[measured], motifs[measured], accessibility[measured])
+    return found[column], len(measured)
 
 
-def _predict(
-    mdata: MuData, reader: Reader, task: _Task, models: Sequence[CellTypeModel], activity: np.ndarray, *, out: list[Any]
-) -> None:
+def _predict(mdata: MuData, reader: Reader, task: _Task, fitted: _Fitted, *, out: list[Any]) -> None:
     """Predict all regions chunk by chunk: mean and spread over models."""
     names = list(mdata[_keys.ATAC].var_names)
     learnt, new = ([names.index(name) for name in part] for part in (task.learnt, task.new))
@@ -234,12 +241,21 @@ def _predict(
     for rows in row_chunks(mdata.n_obs, step=STEP):
         features = reader.read(rows)
         neighbours = target_values(mdata, rows, learnt, kind=task.kind) if task.known == "train_cell_types" else None
-        found = np.stack([model.predict(features, activity, neighbours=neighbours) for model in models])
+        found = np.stack([_predicted(model, fitted, features, neighbours) for model in fitted.models])
         for values, part in zip(out, (found.mean(axis=0), _spread(found)), strict=True):
             full = np.full((len(part), len(names)), np.nan, dtype=np.float32)
             full[:, new] = part
             values[rows] = full
         progress.update(rows.stop - rows.start)
+
+
+def _predicted(model: CellTypeModel, fitted: _Fitted, features: Features, neighbours: np.ndarray | None) -> np.ndarray:
+    """Predict the new types by one model; those whose activity is from as many regions together."""
+    found = np.empty((len(features.motifs), len(fitted.activity)))
+    for n in dict.fromkeys(fitted.n_regions):
+        columns = [place for place, number in enumerate(fitted.n_regions) if number == n]
+        found[:, columns] = model.predict(features, fitted.activity[columns], neighbours=neighbours, n_regions=n)
+    return found
 
 
 def _spread(found: np.ndarray) -> np.ndarray:

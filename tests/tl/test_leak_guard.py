@@ -128,6 +128,8 @@ def test_13_a_matrix_weighted_by_accessibility_is_not_read(data):
     weight = 1 + _keys.OPEN.get(data).toarray()[:, [2]]
     _keys.TF_SCORE.set(data, (np.asarray(_keys.TF_SCORE.get(data)) * weight).astype(np.float32))
     pd.testing.assert_frame_equal(table_of(data), expected)
+    del data["seq"].obsm[_keys.DNA_CODE.key]  # nothing to scan anew: it is read, and marked
+    assert marks_of(table_of(data)) == {"motif_scores_as_given"}
 
 
 def test_14_held_out_one_at_a_time_nothing_is_compared_within_a_region(data):

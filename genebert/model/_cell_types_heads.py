@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from genebert._dna import gc_content
-from genebert.model._linear import kmer_counts
+from genebert.model._kmers import Block, Vocabulary
 from genebert.pp._deviations import Sums, match_background
 
 __all__ = ["Features", "Heads", "Scores", "fit_heads"]
@@ -66,15 +66,18 @@ def _blocks(features: Features) -> list[np.ndarray]:
     if features.vectors is not None:
         blocks.append(np.asarray(features.vectors, dtype=np.float32))
     if features.codes is not None:
-        blocks.append(np.sqrt(kmer_counts(features.codes, k=K, both_strands=True)[:, _canonical(K)].toarray()))
+        blocks.append(np.sqrt(_kmers(features.codes)))
     return blocks
 
 
-def _canonical(k: int) -> np.ndarray:
-    """K-mers that come no later than their reverse complement."""
-    ids = np.arange(4**k)
-    turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (k - 1 - place) for place in range(k))
-    return np.flatnonzero(ids <= turned)
+def _kmers(codes: np.ndarray) -> np.ndarray:
+    """Counts on both strands of the k-mers that come no later than their reverse complement ``(regions, k-mers)``."""
+    ids = np.arange(4**K)
+    turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (K - 1 - place) for place in range(K))
+    columns = np.flatnonzero(ids <= turned)
+    return (
+        Vocabulary([Block(K, 0)], seq_length=codes.shape[1], both_strands=True, columns=columns).read(codes).toarray()
+    )
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def draws_of_regions(chromosomes: np.ndarray, *, n_draws: int, seed: int) -> tup
     n_draws = max(50, min(n_draws, MOST_CELLS // max(len(chromosomes), 1)))
     names, place = np.unique(chromosomes, return_inverse=True)
     if len(names) < LEAST_CHROMOSOMES:
-        return draw_weights(len(chromosomes), n_draws=n_draws, rng=rng), "regions"
-    return draw_weights(len(names), n_draws=n_draws, rng=rng)[:, place], "chromosomes"
+        return next(draw_weights(len(chromosomes), n_draws=n_draws, rng=rng)), "regions"
+    return next(draw_weights(len(names), n_draws=n_draws, rng=rng))[:, place], "chromosomes"
 
 
 def likeness(target: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ __all__ = ["cross_cell_type"]
 
 Panel = Literal["methods", "difference", "few_shot"]
 ALL, OURS = "all", "genebert"
+APART = 1.5
 WIDTH, LINE = 4.6, 0.42  # inches: of a panel, of a cell type
 NAMES = {
     "auroc": "AUROC", "auprc": "AUPRC", "pearson": "Pearson correlation", "spearman": "Spearman correlation",
@@ -199,7 +200,10 @@ def _draw_curve(ax: Axes, table: pd.DataFrame, *, metric: str) -> None:
             if method == OURS:
                 ax.fill_between(part["n"], part["low"], part["high"], color=colour, alpha=0.15, lw=0)
     ax.set_xscale("log")
-    ticks = sorted(set(table["n"].astype(int)))
+    ticks: list[int] = []
+    for n in sorted(set(table["n"].astype(int))):
+        if not ticks or n >= APART * ticks[-1]:  # labels of closer ones would run into each other
+            ticks.append(n)
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     what = units[0] if len(units) == 1 else "regions (solid), cells (dashed)"

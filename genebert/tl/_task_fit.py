@@ -136,13 +136,15 @@ def fit_task(
         motifs=data.motifs, contexts=contexts, scale=None if mean is None else (mean, sd),
         record={**params, "verb": verb, "base": model.digest, "strands": options.strands, "is_centred": _keys.CHROM.has(mdata)},
     )  # fmt: skip
-    everywhere = predict_rows(mdata, task, rows=used)
+    here = np.flatnonzero(~np.isin(split[used], UNSCORED))
+    scored = used[here]
+    everywhere = predict_rows(mdata, task, rows=scored)
     predicted = {TASK: everywhere.kept}
-    for name, found in _compared(parts[0], members[0], names=baselines, method=method).items():
+    for name, found in _compared(parts[0], members[0], here, names=baselines, method=method).items():
         predicted[name] = found if mean is None else found * sd + mean
     table = evaluation_table(
-        predicted, truth.take(used), split[used], seed=options.seed, is_open=_is_open(mdata, contexts, used),
-        is_seen=_seen(mdata, model, used, split=split),
+        predicted, truth.take(scored), split[scored], seed=options.seed, is_open=_is_open(mdata, contexts, scored),
+        is_seen=_seen(mdata, model, scored),
     )  # fmt: skip
     _tell(table)
     mdata = _mudata.writable(mdata, copy=False)
@@ -181,23 +183,22 @@ def _is_open(mdata: MuData, contexts: Contexts | None, rows: np.ndarray) -> np.n
     return found[:, list(contexts.own)] & (np.array(contexts.own) >= 0)
 
 
-def _seen(mdata: MuData, model: GeneBERT, rows: np.ndarray, *, split: np.ndarray) -> np.ndarray:
-    """Whether these regions lie on chromosomes that the pre-trained weights saw; warn where such are scored."""
+def _seen(mdata: MuData, model: GeneBERT, scored: np.ndarray) -> np.ndarray:
+    """Whether these regions lie on chromosomes that the pre-trained weights saw; warn where some do."""
     seen = Seen.of(model.training_record)
     found = seen_regions(mdata, seen)
-    is_scored = np.isin(split[rows], UNSCORED, invert=True)
-    if n_seen := int((found[rows] & is_scored).sum()):
+    if n_seen := int(found[scored].sum()):
         names = pd.unique(np.asarray(_keys.CHROM.get(mdata)).astype(str)[~found])
         what = f"the openness of {listed(seen.cell_types)}" if seen.cell_types else "labels"
         remedy = (
             f"Hold out {listed(names)}, which they did not see" if len(names) else "Pre-train on others: gb.tl.pretrain"
         )
         warn(
-            f"{n_seen:,} of {int(is_scored.sum()):,} scored regions lie on chromosomes where the pre-trained weights saw {what}; "
+            f"{n_seen:,} of {len(scored):,} scored regions lie on chromosomes where the pre-trained weights saw {what}; "
             f"column n_seen of the table counts them. {remedy}.",
             stacklevel=5,
         )
-    return found[rows]
+    return found[scored]
 
 
 def _resolved(model: GeneBERT | str | Path | None, device: str) -> tuple[GeneBERT, torch.device]:
@@ -242,17 +243,21 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
     return Member(models, stack), losses
 
 
-def _compared(data: FitData, member: Member, *, names: Sequence[str] | None, method: Method) -> dict[str, np.ndarray]:
-    """Probabilities of the baselines, each calibrated as the task is, ``(used regions, outputs)``."""
-    names = BASELINES if names is None else names
+def _compared(
+    data: FitData, member: Member, scored: np.ndarray, *, names: Sequence[str] | None, method: Method
+) -> dict[str, np.ndarray]:
+    """Probabilities of the baselines in rows `scored`, each calibrated as the task is, ``(scored rows, outputs)``."""
+    inputs = data.inputs.take(scored)
     found = {}
-    for name in names:
+    if not len(scored):
+        return found
+    for name in BASELINES if names is None else names:
         if (name == "accessibility" and data.contexts is None) or (name in PARTS and method == "probe"):
             continue
         model = member.models.get(name) or baseline(name, data, method=method)
         truth = data.targets.take(data.inner)
         stack = fit_stack([model.logits(data.inputs.take(data.inner))], truth)
-        found[name] = probabilities(stack([model.logits(data.inputs)]), data.targets.kind)
+        found[name] = probabilities(stack([model.logits(inputs)]), data.targets.kind)
     return found
 
 

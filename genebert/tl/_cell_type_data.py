@@ -197,7 +197,8 @@ def cell_type_weights(
 
 def _check_score(mdata: MuData) -> None:
     """Raise where the stored activity is no correlation: its size tells signal from noise."""
-    record = mdata.uns.get(_keys.UNS, {}).get("tf_activity", {}).get(_keys.TF_ACTIVITY.key, {})
+    name = _keys.TF_ACTIVITY.key  # that of the verb, too
+    record = mdata.uns.get(_keys.UNS, {}).get(name, {}).get(name, {})
     score = str(record.get("params", {}).get("score", "correlation"))
     if score != "correlation":
         msg = (

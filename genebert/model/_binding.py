@@ -179,7 +179,11 @@ def fit_binding(
     score = np.stack([model.logits(opened, c, _row(activity, c), reference=sites) for c in range(n_types)], axis=1)
     open_fit = _slopes(score[region, column], truth)
     shut, shut_type = np.nonzero(~sites.is_open & ~np.isnan(labels).all(axis=2))
-    closed_fit = _slopes(own_scale(own_score)[shut], labels[shut, shut_type]) if len(shut) >= LEAST else open_fit
+    closed_fit = _slopes(own_scale(own_score)[shut], labels[shut, shut_type])
+    few = (~np.isnan(labels[shut, shut_type])).sum(axis=0) < LEAST  # a TF may have labels in open regions only
+    closed_fit = tuple(
+        np.where(few, of_open, of_closed) for of_open, of_closed in zip(open_fit, closed_fit, strict=True)
+    )
     model = replace(model, open_fit=open_fit, closed_fit=closed_fit)
     if not with_neighbours:
         return model

@@ -17,7 +17,7 @@ be in them otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -100,6 +100,7 @@ class CellTypeModel:
         used = np.arange(len(self.activity))
         if neighbours is not None:
             used = np.flatnonzero(~np.isnan(neighbours).all(axis=0))
+            used = used if len(used) else np.arange(len(self.activity))  # nothing is known here: each at its mean
             neighbours = self._standard(neighbours)
         columns = []
         for each in np.atleast_2d(activity):
@@ -179,6 +180,7 @@ def fit_cell_types(
     seed: int,
     groups: np.ndarray | None = None,
     heads: Heads | None = None,
+    is_measured: bool = True,
 ) -> CellTypeModel:
     """Fit on train regions and training types.
 
@@ -200,12 +202,16 @@ def fit_cell_types(
         Of the regions, such as chromosomes: heads are cross-fitted over whole groups. None: over single regions.
     heads
         Those of the training types, if `fit_heads` was run on these regions before; the same for all choices of types.
+    is_measured
+        Whether `activity` was computed from accessibility, so that a region's own label is in it; not so of expression.
     """
     if target.shape[1] < 2 and known == "train_cell_types":
         msg = "Expected at least two training cell types with known='train_cell_types'; found one. Use known='nothing'."
         raise ValueError(msg)
     if heads is None:
         heads = fit_heads(features, target, seed=seed, groups=groups)
+    if not is_measured:
+        heads = replace(heads, change=np.zeros_like(heads.change))
     values = standardised(target)
     spread = np.nanstd(target, axis=0)
     model = CellTypeModel(
@@ -224,7 +230,6 @@ def _rehearsals(model: CellTypeModel, target: np.ndarray, *, seed: int) -> Itera
     """Let each training type play the new one; what is known of it, and what should be said."""
     n_types = target.shape[1]
     wanted = target if model.kind == "binary" else (target - model.centre) / model.spread
-    neighbours = model._standard(target) if model.known == "train_cell_types" else None
     left_out = sorted({min(number, max(n_types - 3, 0)) for number in LEFT_OUT[model.known]})
     share = MOST_ROWS / (len(left_out) * target.size)
     rng = np.random.default_rng(seed)
@@ -235,7 +240,12 @@ def _rehearsals(model: CellTypeModel, target: np.ndarray, *, seed: int) -> Itera
             rows = np.flatnonzero((heads.folds == fold) & ~np.isnan(target[:, new]))
             rows = rows[rng.random(len(rows)) < share]
             scores = Scores(heads.out_of_fold.heads[rows], heads.out_of_fold.motifs[rows])
-            near = None if neighbours is None else neighbours[rows]
             for number in left_out:
                 used = relatives(everywhere, new, n_left_out=number)
+                near = None
+                if (
+                    model.known == "train_cell_types"
+                ):  # a gap is filled with what is known of a region: by these types only
+                    is_there = np.isin(np.arange(n_types), used)
+                    near = model._standard(np.where(is_there, target[rows], np.nan))
                 yield model._case(scores, everywhere[new], everywhere, used, near), wanted[rows, new]

@@ -78,6 +78,7 @@ def _block(
     ]
     by_type = {c: _methods(data, fold, model, tfs, part, c) for c in dict.fromkeys(c for c, _ in places)}
     methods = next(iter(by_type.values()), {})
+    methods = [name for name in methods if all(name in found for found in by_type.values())]  # what all types can have
     predicted = {name: np.stack([by_type[c][name][:, number] for c, number in places], axis=1) for name in methods}
     truth = (
         np.stack([part.labels[:, c, tfs[number]] for c, number in places], axis=1)
@@ -165,5 +166,5 @@ def _rank(score: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def _gated(openness: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """Accessibility times sequence: every accessible region lies above every closed one, ordered by rank among themselves."""
+    """Accessibility times sequence; what is as accessible as the mean of accessible regions lies above all that is closed."""
     return openness * (1 + rank) + (1 - openness).clip(min=0) * rank / 2

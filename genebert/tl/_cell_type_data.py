@@ -181,6 +181,7 @@ def cell_type_weights(
         used, asked = np.asarray(_keys.IN_TF_ACTIVITY.get(mdata)).astype(bool), np.zeros(mdata.n_obs, dtype=bool)
         asked[scored] = True
         check_activity(used, asked, names=mdata.obs_names)
+        _check_score(mdata)
         table = _keys.TF_ACTIVITY.get(mdata)
     else:
         accessibility = load_dense(_keys.ACCESSIBILITY.get(mdata), train)
@@ -192,6 +193,19 @@ def cell_type_weights(
     if tf_weight == "expression":
         found = (found - found.mean()) / max(float(np.nanstd(found.to_numpy() - found.mean().to_numpy())), 1e-6)
     return found.to_numpy(dtype=np.float32)
+
+
+def _check_score(mdata: MuData) -> None:
+    """Raise where the stored activity is no correlation: its size tells signal from noise."""
+    name = _keys.TF_ACTIVITY.key  # that of the verb, too
+    record = mdata.uns.get(_keys.UNS, {}).get(name, {}).get(name, {})
+    score = str(record.get("params", {}).get("score", "correlation"))
+    if score != "correlation":
+        msg = (
+            f"Expected a TF activity with score='correlation'; found {score!r}, whose size grows with the number of regions. "
+            "Run gb.pp.tf_activity(mdata) again."
+        )
+        raise ValueError(msg)
 
 
 def activity_on(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, accessibility: Any) -> np.ndarray:

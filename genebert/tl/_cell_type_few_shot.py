@@ -98,7 +98,7 @@ def _measured(
             chosen = np.sort(np.random.default_rng([data.seed, n, number]).permutation(measured)[:n])
             if (accessibility[chosen, column] > 0).any():
                 found.append(activity_on(mdata, train[chosen], motifs[chosen], accessibility[chosen])[[column]])
-        yield "regions", min(n, len(train)), found
+        yield "regions", min(n, len(measured)), found
     if not len(n_cells):
         return
     counts, there = load_dense(_keys.COUNTS.get(mdata), train)[:, column], int(_keys.N_CELLS.get(mdata)[name])

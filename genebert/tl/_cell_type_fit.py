@@ -50,7 +50,8 @@ class CellTypeData(NamedTuple):
     cell_types: list[str]
     activity: np.ndarray
     """float32 ``(cell types, TFs)``."""
-    has_activity: bool
+    tf_weight: str
+    """Where that comes from: ``"activity"``, ``"expression"`` or ``"none"``."""
     train: Part
     test: Part
     heads: Heads
@@ -72,6 +73,7 @@ def fit_fold(data: CellTypeData, fold: Fold) -> CellTypeModel:
     return fit_cell_types(
         data.train.features, data.train.target[:, learnt], data.activity[learnt], known=data.known, kind=data.kind,
         seed=data.seed, groups=data.groups, heads=data.heads.take(learnt),
+        is_measured=data.tf_weight == "activity",
     )  # fmt: skip
 
 
@@ -111,7 +113,7 @@ def methods_of(
         raise ValueError(msg)
     activity = data.activity[types] if activity is None else activity
     found = dict(model.predict(part.features, activity, neighbours=neighbours, n_regions=n_regions, parts=True))
-    if not data.has_activity:
+    if data.tf_weight == "none":
         found[GENEBERT] = found["sequence_only" if neighbours is None else "mean_sequence"]
     rng = np.random.default_rng([data.seed, len(measured)])
     shuffled = rng.permuted(activity, axis=1)

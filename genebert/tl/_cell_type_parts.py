@@ -13,6 +13,7 @@ from genebert._chunks import load_dense
 from genebert._logging import warn
 from genebert._validate import listed
 from genebert.model import GeneBERT
+from genebert.model._seen import Seen
 from genebert.tl._cell_type_data import chromosomes_of, codes_of_rows
 from genebert.tl._cell_type_scores import draws_of_regions
 from genebert.tl._leak_guard import CHROMOSOME, TYPE, encoder_marks, near_duplicates
@@ -73,7 +74,7 @@ def _warn(test: Regions, *, record: Mapping) -> None:
     seen = {name for name, marks in test.marks.items() if TYPE in marks}
     if any(CHROMOSOME in marks for marks in test.marks.values()):
         warn(
-            f"The encoder saw chromosomes that are scored (it was trained on {listed(record['chromosomes'])}); rows are marked "
+            f"The encoder saw chromosomes that are scored (it was trained on {listed(sorted(Seen.of(record).chromosomes))}); rows are marked "
             f"{CHROMOSOME!r}. Train one without them: gb.tl.pretrain, or pass model='none'."
         )
     if seen:

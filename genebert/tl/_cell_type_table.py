@@ -140,7 +140,10 @@ def _within(block: Block) -> dict[tuple[str, ...], _Draws]:
 
 
 def _with_means(single: Mapping[tuple[str, ...], _Draws]) -> dict[tuple[str, ...], _Draws]:
-    """Add means over TFs, over the cell types of a fold, and over folds; off the headline keep the means alone."""
+    """Add means over TFs, over the cell types of a fold, and over folds; off the headline keep the means alone.
+
+    A method that some columns lack, such as accessibility where it was not measured, has no mean: it would be one over others.
+    """
     groups: dict[tuple[str, ...], list[_Draws]] = {}
     for place, draws in single.items():
         holdout, cell_type, tf, *rest = place
@@ -149,10 +152,18 @@ def _with_means(single: Mapping[tuple[str, ...], _Draws]) -> dict[tuple[str, ...
             if level != (holdout, cell_type, tf):
                 groups.setdefault((*level, *rest), []).append(draws)
     found = {place: draws for place, draws in single.items() if place[3:5] == ("holdout", "test")}
+    most: dict[tuple[str, ...], int] = {}
     for place, parts in groups.items():
-        if place not in single:
+        most[_asked(place)] = max(most.get(_asked(place), 0), len(parts))
+    for place, parts in groups.items():
+        if place not in single and len(parts) == most[_asked(place)]:
             found[place] = _mean(parts)
     return found
+
+
+def _asked(place: tuple[str, ...]) -> tuple[str, ...]:
+    """What is measured, by whatever method."""
+    return (*place[:6], place[7])
 
 
 def _mean(parts: Sequence[_Draws]) -> _Draws:

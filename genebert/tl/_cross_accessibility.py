@@ -100,7 +100,7 @@ def read_accessibility(
     groups = chromosomes_of(mdata, train)
     heads = fit_heads(features["train"], parts["train"].target, seed=seed, groups=groups)
     return CellTypeData(
-        list(names), weights, tf_weight != "none", parts["train"], parts["test"], heads, groups, known, kind, seed
+        list(names), weights, tf_weight, parts["train"], parts["test"], heads, groups, known, kind, seed
     )
 
 

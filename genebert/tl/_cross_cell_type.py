@@ -129,6 +129,9 @@ def cross_cell_type(
     check_tf_weight(tf_weight, target)
     for value, choices, name in ((known, Known, "known"), (kind, TargetKind, "kind"), (quarters, Quarters, "quarters")):
         check_literal(value, choices, name=name)
+    if target == "labels" and kind != "binary":
+        msg = f"Expected kind='binary' with target='labels', which are 0 or 1; found {kind!r}. Leave `kind` out."
+        raise ValueError(msg)
     check_range(n_draws, name="n_draws", low=50, integer=True)
     check_range(max_regions, name="max_regions", low=LEAST_REGIONS, integer=True)
     check_key(key_added, reserved=mdata.mod)
@@ -156,7 +159,8 @@ def cross_cell_type(
     mdata = _mudata.writable(mdata, copy=copy)
     params = {
         **options, "target": target, "holdout": [fold.name for fold in folds], "kind": kind, "cell_types": names,
-        "labels": experiments, "use_rep": use_rep, "drawn": regions["test"].drawn,
+        "labels": experiments, "use_rep": use_rep, "promoters": promoters, "max_regions": max_regions,
+        "n_draws": len(regions["test"].weights) - 1, "drawn": regions["test"].drawn,
     }  # fmt: skip
     results = {"table": table, **({"few_shot": few_shot_table(curve)} if curve else {})}
     digest = None if encoder is None else encoder.digest

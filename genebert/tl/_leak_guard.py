@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from genebert._chromosomes import canonical
 from genebert._validate import check_literal, listed
+from genebert.model._seen import Seen
 from genebert.pp._shared_kmers import shared_kmers
 from genebert.tl._cell_type_scores import likeness
 
@@ -126,15 +128,15 @@ def encoder_marks(
     Parameters
     ----------
     record
-        ``training_record`` of the model.
+        ``training_record`` of the model; what it was before fine-tuning counts, too.
     chromosomes
         Of the regions that are scored; ``"nan"`` where there is none.
     cell_types
         Whose rows are marked.
     """
-    seen = {str(name) for name in record.get("chromosomes", ())} & set(chromosomes.tolist())
-    types = {str(name) for name in record.get("cell_types") or ()}
-    return {name: [CHROMOSOME] * bool(seen) + [TYPE] * (name in types) for name in cell_types}
+    seen = Seen.of(record)
+    is_seen = not seen.chromosomes.isdisjoint(canonical(str(name)) for name in np.unique(chromosomes))
+    return {name: [CHROMOSOME] * is_seen + [TYPE] * (name in seen.cell_types) for name in cell_types}
 
 
 def near_duplicates(codes: np.ndarray, *, n_train: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from mudata import MuData
 from genebert import _keys, _mudata, _store
 from genebert._chunks import Progress, load_dense, row_chunks
 from genebert._logging import info
-from genebert._validate import check_cell_type, check_literal, check_range, listed
+from genebert._validate import check_cell_type, check_key, check_literal, check_range, listed
 from genebert.model import GeneBERT
 from genebert.model._cell_types import CellTypeModel, Features, fit_cell_types
 from genebert.tl._cell_type_data import (
@@ -141,11 +141,13 @@ def transfer(
     check_literal(kind, TargetKind, name="kind")
     check_range(n_models, name="n_models", low=1, integer=True)
     check_range(max_regions, name="max_regions", low=LEAST, integer=True)
+    check_key(key_added, reserved=mdata.mod)
     task = _task(mdata, cell_types, train_cell_types, known=known, kind=kind, tf_weight=tf_weight, seed=seed)
     encoder = resolve_model(model, device)
     reader, _ = Reader.of(mdata, encoder, use_rep=use_rep, target="accessibility")
+    fitted = _fitted(mdata, reader, task, n_models=n_models, max_regions=max_regions)
     out = [_store.empty(mdata, mdata[_keys.ATAC].shape, np.float32, copy=copy) for _ in range(2)]
-    _predict(mdata, reader, task, _fitted(mdata, reader, task, n_models=n_models, max_regions=max_regions), out=out)
+    _predict(mdata, reader, task, fitted, out=out)
     mdata = _mudata.writable(mdata, copy=copy)
     for slot, values in zip((_keys.PREDICTED, _keys.PREDICTED_SD), out, strict=True):
         slot.set(mdata, values)
@@ -211,7 +213,8 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
         part = np.sort(rng.permutation(len(rows))[: max(LEAST, int(share * len(rows)))])
         some = Features(*(None if values is None else values[part] for values in features))
         options = {"known": task.known, "kind": task.kind, "seed": task.seed + number, "groups": groups[part]}
-        models.append(fit_cell_types(some, target[part], weights[learnt], **options))
+        is_measured = task.tf_weight == "activity"
+        models.append(fit_cell_types(some, target[part], weights[learnt], is_measured=is_measured, **options))
     info(f"transfer: {n_models} models of {len(rows):,} regions x {len(learnt)} cell types, for {listed(task.new)}")
     return _Fitted(models, weights[new], [n if n < len(rows) else None for n in n_measured])
 

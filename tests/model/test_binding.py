@@ -72,6 +72,20 @@ def test_labels_of_other_types_count_where_they_are_known():
     np.testing.assert_array_equal(some[:10], alone[:10])
 
 
+def test_a_tf_without_labels_in_closed_regions_is_not_bound_there():
+    sites, labels, _ = made()
+    labels = np.repeat(labels, 2, axis=2)
+    labels[..., 1][~sites.is_open] = np.nan
+    model = fit_binding(sites, labels, None, own=[[0], [0]], with_neighbours=False)
+    found = model.logits(sites, 0, None, reference=sites)
+    is_open = sites.is_open[:, 0]
+    assert found[~is_open, 1].std() > 0.1  # the own motif orders them; a coin would put all of them at 0
+    none = fit_binding(
+        sites._replace(is_open=sites.is_open | True), labels, None, own=[[0], [0]], with_neighbours=False
+    )
+    np.testing.assert_array_equal(none.closed_fit, none.open_fit)
+
+
 def test_one_training_type_has_no_others():
     sites, labels, activity = made(n_types=1)
     model = fit_binding(sites, labels, activity, own=[[0]], with_neighbours=True)

@@ -102,6 +102,20 @@ def test_gains_are_paired_and_the_best_is_among_those_that_were_given_no_more(ta
     assert rows.index[rows["is_best"]].tolist() == ["sequence_only"]
 
 
+def test_a_method_that_some_types_lack_has_no_mean():
+    rng = np.random.default_rng(0)
+    blocks = []
+    for number, name in enumerate("ab"):
+        truth = (rng.random((80, 1)) < 0.4).astype(float)
+        predicted = {"genebert": truth + rng.normal(size=truth.shape), **({"accessibility": truth} if number else {})}
+        blocks.append(_block(name, [name], truth, predicted))
+    settings = dict.fromkeys(["genebert", "accessibility"], "nothing")
+    table = cross_table(blocks, kind="binary", settings=settings, target="labels", known="nothing")
+    rows = table[table["method"] == "accessibility"]
+    assert set(rows["holdout"]) == {"b"}  # a mean over it alone would be compared with one over both
+    assert "all" in set(table[table["method"] == "genebert"]["holdout"])
+
+
 def test_marks_and_counts(table):
     rows = table[(table["method"] == "genebert") & (table["metric"] == "auroc")].set_index(["holdout", "cell_type"])
     assert rows.loc[("a+b", "a"), "marks"] == "encoder_saw_cell_type,near_duplicates"

@@ -255,6 +255,17 @@ def test_binding_without_accessibility(small):
     assert set(gb.get.cross_cell_type(small, stratum=None)["stratum"]) >= {"all", "gc_low"}
 
 
+@pytest.mark.parametrize("missing", ["Monocyte", "Progenitor"])
+def test_binding_where_one_of_those_held_out_together_has_no_accessibility(small, missing):
+    atac = small["atac"]
+    small.mod["atac"] = atac[:, [name for name in atac.var_names if name != missing]].copy()
+    with pytest.warns(UserWarning, match=f"No accessibility of {missing}"):
+        gb.tl.cross_cell_type(small, target="labels", holdout=[PAIR, ["B cell"]], **QUICK)
+    table = gb.get.cross_cell_type(small, metric="auroc")
+    assert set(table[table["method"] == "accessibility"]["holdout"]) == {"B cell"}
+    assert "accessibility" not in means(small).index
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -278,6 +289,7 @@ def test_binding_without_accessibility(small):
         ({"target": "labels", "labels": ["promoter"]}, "name a TF and a cell type"),
         ({"target": "labels", "labels": ["CTCF|Monocyte"], "holdout": "each"}, "two or more cell types"),
         ({"target": "labels", "tf_weight": "activity"}, "`tf_weight`"),
+        ({"target": "labels", "kind": "value"}, "Leave `kind` out"),
     ],
 )
 def test_bad_input(small, options, message):

@@ -11,7 +11,7 @@ import pytest
 import genebert as gb
 from genebert import _keys
 from genebert.tl import _cell_type_fit, _task_fit
-from genebert.tl._leak_guard import NEAR, TWIN, check_inner, near_duplicates, twins
+from genebert.tl._leak_guard import CHROMOSOME, NEAR, TWIN, TYPE, check_inner, encoder_marks, near_duplicates, twins
 
 HELD_OUT = ["Monocyte", "Progenitor"]
 OPTIONS = {"holdout": HELD_OUT, "quarters": "headline", "n_draws": 50}
@@ -187,6 +187,25 @@ def _predictions(mdata, monkeypatch, known, types="holdout"):
         patch.setattr(_cell_type_fit, "_block", block)
         table_of(mdata, known=known, quarters="all")
     return seen[types, "test"]
+
+
+def test_what_the_encoder_saw_is_told_in_any_style_and_from_before_fine_tuning():
+    def marks(**record):
+        return encoder_marks(record, chromosomes=np.array(["chr8", "chr10"]), cell_types=["HepG2"])["HepG2"]
+
+    assert marks(cell_types=["K562"], chromosomes=["8"]) == [CHROMOSOME]
+    assert marks(cell_types=["K562"], chromosomes=["chr1"]) == marks(cell_types=None, chromosomes=None) == []
+    earlier = {"cell_types": ["HepG2"], "chromosomes": ["chr10"]}
+    assert marks(cell_types=["K562"], chromosomes=["chr1"], earlier=earlier) == [CHROMOSOME, TYPE]
+    assert marks(finetune={"labels": ["a"], "chromosomes": ["chr8"]}) == [CHROMOSOME]
+
+
+@pytest.mark.parametrize("verb", [gb.tl.cross_cell_type, gb.tl.transfer])
+def test_a_stored_activity_that_is_no_correlation_is_refused(data, verb):
+    gb.pp.tf_activity(data, score="z")
+    options = OPTIONS if verb is gb.tl.cross_cell_type else {"cell_types": "Monocyte"}
+    with pytest.raises(ValueError, match=r"score='correlation'; found 'z'.*Run gb\.pp\.tf_activity"):
+        verb(data, "none", **options)
 
 
 def test_near_duplicates_on_the_other_strand():

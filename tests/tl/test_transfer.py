@@ -121,6 +121,27 @@ def test_bad_input(small, options, message):
         gb.tl.transfer(small, "none", **{"cell_types": "Monocyte", **options})
 
 
+def test_a_bad_key_changes_nothing(small):
+    with pytest.raises(ValueError, match="without '/'"):
+        gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1, key_added="a/b")
+    assert not _keys.PREDICTED.has(small)
+
+
+def test_where_no_type_was_measured_the_prediction_does_not_hang_on_the_chunk(small, monkeypatch):
+    from genebert.tl import _transfer
+
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[np.asarray(_keys.REGION_SPLIT.get(small)) == "test"] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    found = []
+    for step in (360, 7):
+        monkeypatch.setattr(_transfer, "STEP", step)
+        gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+        found.append(np.array(_keys.PREDICTED.get(small))[:, 2])
+    assert np.isfinite(found[0]).all()
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
 def test_nothing_measured(small):
     values = np.array(_keys.ACCESSIBILITY.get(small))
     values[:, 2] = np.nan

@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from genebert._chunks import row_chunks
 from genebert._dna import kmer_ids, reverse_complement
 
 __all__ = ["Block", "Vocabulary", "kmers_anywhere", "kmers_by_place"]
 
 LONGEST_PLACED = 6
+ROWS = 2**11  # regions that are read at once
 LEAST_READ = 2
 """Times that a feature must be read in train; what is read once tells nothing of other sequences."""
 
@@ -69,7 +71,11 @@ class Vocabulary:
         self._lookup[self.columns] = np.arange(len(self.columns), dtype=np.int32)
 
     def read(self, codes: np.ndarray) -> sparse.csr_matrix:
-        """Features of sequences, float32 ``(regions, columns)``."""
+        """Features of sequences, float32 ``(regions, columns)``; some regions at a time, since ids take more room than they do."""
+        parts = [self._read(codes[rows]) for rows in row_chunks(len(codes), step=ROWS)]
+        return sparse.vstack(parts, format="csr") if len(parts) > 1 else parts[0] if parts else self._read(codes)
+
+    def _read(self, codes: np.ndarray) -> sparse.csr_matrix:
         sides = [codes, reverse_complement(codes)] if self.both_strands else [codes]
         found = [self._lookup[ids] for side in sides for ids in self._ids(side)]
         scales = [np.full(ids.shape[1], block.scale, dtype=np.float32) for block, ids in zip(self.blocks * len(sides), found, strict=True)]  # fmt: skip
@@ -87,9 +93,9 @@ class Vocabulary:
     def seen_in(self, codes: np.ndarray) -> Vocabulary:
         """Those features only that are read `LEAST_READ` times in these sequences."""
         count = np.zeros(len(self._lookup), dtype=np.int64)
-        for side in [codes, reverse_complement(codes)] if self.both_strands else [codes]:
-            for ids in self._ids(side):
-                count += np.bincount(ids.ravel(), minlength=len(count))
+        for rows in row_chunks(len(codes), step=ROWS):
+            for side in [codes[rows], reverse_complement(codes[rows])] if self.both_strands else [codes[rows]]:
+                np.add.at(count, np.concatenate([ids.ravel() for ids in self._ids(side)]), 1)
         columns = self.columns[count[self.columns] >= LEAST_READ]
         return Vocabulary(
             self.blocks, seq_length=self.seq_length, both_strands=self.both_strands, columns=columns

@@ -5,7 +5,7 @@
 
 SNVs on a random genome, 256 bp, both alleles, both strands, with the shipped weights; each run is a process of its own. Then the
 LDLR promoter of Kircher et al. (2019), in HepG2: effects that were never trained on, against measured ones. "HepG2 task" is
-fitted on HepG2 against K562 regions of the train chromosomes, where chr19 is; 6-mers are the linear model of the same fit.
+fitted on HepG2 against K562 regions of the train chromosomes, where chr19 is; k-mers (4 to 8) are the linear model of the same fit.
 """
 
 from __future__ import annotations
@@ -169,12 +169,12 @@ def saturation(data: Path, epochs: int) -> pd.DataFrame:
     by_task, by_model = gb.tl.variant_effect(pairs, task), gb.tl.variant_effect(pairs)
     ref, alt = (np.stack([encode(text) for text in pairs[name]]) for name in pairs)
     motifs = task.motifs.scan(alt) - task.motifs.scan(ref)
-    kmer = task.members[0].models["kmer"]
+    kmer = task.members[0].models["kmers"]
     difference = (kmer.logits(Inputs(alt, None, None)) - kmer.logits(Inputs(ref, None, None)))[:, 0]
     truth = measured["coefficient"].to_numpy()
     scores = {
         "HepG2 task": (by_task["effect_HepG2"], truth),
-        "6-mers, HepG2": (difference, truth),
+        "k-mers, HepG2": (difference, truth),
         "motif that changes most (zero-shot)": (by_model["effect_motif"], truth),
         "sum of motif scores": (motifs.sum(1), truth),
         "distance of embeddings (zero-shot), against size": (by_model["distance"], np.abs(truth)),

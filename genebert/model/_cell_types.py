@@ -1,6 +1,7 @@
 """A cell type that no model has seen, from its TF activity: heads of other types, weighted, and what its motifs say.
 
-Each training type has a head, a ridge regression of its accessibility on motif scores, 6-mers and the encoder's vector.
+Each training type has a head, ridge regressions of its accessibility on motif scores, 6-mers and the encoder's vector: a
+linear one and one on a radial kernel (Williams and Seeger 2001), averaged.
 A new type enters through its TF activity alone, computed from its accessibility on other regions:
 
 - **Alike types.** Their heads, and what was measured in them where that is known, are weighted by kriging (Goovaerts 1997).
@@ -10,7 +11,7 @@ A new type enters through its TF activity alone, computed from its accessibility
   analysis, Balwierz et al. 2014; from summary statistics as for polygenic scores, Mak et al. 2017).
 
 How much each counts is learnt on training types, each of which plays the new one in turn, with and without its nearest
-relatives (stacking, Wolpert 1992). The heads are out of fold there, and so are the activities: a region's own label would
+relatives (stacking, Wolpert 1992); boosted trees (Friedman 2001) join in where measurements are known. The heads are out of fold there, and so are the activities: a region's own label would
 be in them otherwise.
 """
 
@@ -41,7 +42,6 @@ Kind = Literal["binary", "value"]
 LEFT_OUT = {"nothing": (0, 2), "train_cell_types": (0,)}
 """Nearest relatives that are missing, too, when a training type plays the new one."""
 MOST_ROWS = 1_000_000  # regions x cell types x relatives left out that the last step is fitted on
-REACH = 0.3  # of the weighted mean that is a method of its own
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class CellTypeModel:
         *,
         n_regions: int | None = None,
     ) -> _Case:
-        likeness = Likeness.of(self.likeness[np.ix_(used, used)], activity[used], new)
+        turned = self.heads.whitened(np.vstack([new, activity[used]]), n_regions=n_regions)
+        likeness = Likeness.of(self.likeness[np.ix_(used, used)], turned[1:], turned[0])
         motifs = scores.motifs @ self.heads.motif_weights(new, n_regions=n_regions).astype(np.float32)
         near, share = None if neighbours is None else neighbours[:, used], None
         if near is not None and self.kind == "binary":
@@ -166,7 +167,7 @@ class _Case:
         """Methods that need no last step."""
         found = {"motif_activity": self.motifs[:, 0].astype(np.float64)}
         if self.neighbours is not None:
-            found["weighted_mean"] = self.neighbours @ self.likeness.mixture(REACH)
+            found["weighted_mean"] = self.neighbours @ self.likeness.mixture()
         return found
 
 
@@ -222,7 +223,13 @@ def fit_cell_types(
     for name in ["genebert", "sequence_only", *(["mean_sequence"] if known == "train_cell_types" else [])]:
         matrix = np.concatenate([case.columns(name) for case, _ in cases])
         wanted = np.concatenate([each for _, each in cases])
-        model.combiners[name] = fit_combiner(matrix, wanted, is_binary=kind == "binary")
+        model.combiners[name] = fit_combiner(
+            matrix,
+            wanted,
+            is_binary=kind == "binary",
+            with_trees=known != "nothing" and name != "sequence_only",
+            seed=seed,
+        )
     return model
 
 

@@ -1,4 +1,4 @@
-"""Each cell type's accessibility from the sequence alone: ridge regression, cross-fitted over groups of regions."""
+"""Each cell type's accessibility from the sequence alone, cross-fitted over groups of regions."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
-from genebert._dna import gc_content
-from genebert.model._kmers import Block, Vocabulary
+from genebert._chunks import row_chunks
+from genebert.model._cell_types_ridge import N_LANDMARKS, Design, Features, Ridge, fit_ridge, kernel, standardised
 from genebert.pp._deviations import Sums, match_background
 
-__all__ = ["Features", "Heads", "Scores", "fit_heads"]
+__all__ = ["Features", "Heads", "Scores", "fit_heads", "standardised"]
 
-K = 6
-PENALTY = 30.0
-"""Of the heads; each block of features has a mean square of 1 per region."""
 MOTIF_PENALTY = 25_000.0
 """Of the regression of accessibility on motifs, divided by the regions that the activity was computed on."""
+LIKENESS_PENALTY = 5_000.0
+"""The same, where activities are compared."""
 LEAST = 3.0
 """Standard deviations below which an activity may be noise; of a correlation it is one over the root of the regions."""
 SPARSE, SPARSE_RIDGE = 3.0, 0.1
@@ -27,17 +25,7 @@ SPARSE, SPARSE_RIDGE = 3.0, 0.1
 MAX_SWEEPS, CONVERGED = 100, 1e-4
 N_FOLDS = 5
 N_BINS = 10  # of `pp.tf_activity`
-
-
-class Features(NamedTuple):
-    """What is known of regions without any measurement in a cell type."""
-
-    motifs: np.ndarray
-    """Highest log-odds of each motif, float32 ``(regions, TFs)``."""
-    vectors: np.ndarray | None
-    """The encoder's embedding, float32 ``(regions, dim)``."""
-    codes: np.ndarray | None
-    """Bases, uint8 ``(regions, seq_length)``."""
+ROWS = 2**14  # regions scored at once
 
 
 class Scores(NamedTuple):
@@ -49,52 +37,32 @@ class Scores(NamedTuple):
     """Standardised motif strength, float32 ``(regions, TFs)``."""
 
 
-class _Scaler(NamedTuple):
-    """Blocks of features, standardised, each with a mean square of 1 per region."""
+class _Head(NamedTuple):
+    """The mean of a linear regression and one on a kernel."""
 
-    centre: np.ndarray
-    scale: np.ndarray
+    linear: Ridge
+    radial: Ridge
 
     @classmethod
-    def fit(cls, matrix: np.ndarray) -> _Scaler:
-        spread = matrix.std(axis=0)
-        used = spread > 1e-6
-        return cls(matrix.mean(axis=0), np.where(used, 1 / np.where(used, spread, 1), 0))
+    def fit(cls, matrix: np.ndarray, by_kernel: np.ndarray, wanted: np.ndarray, *, metric: np.ndarray) -> _Head:
+        return cls(fit_ridge(matrix, wanted), fit_ridge(by_kernel, wanted, metric=metric))
 
-    def __call__(self, matrix: np.ndarray) -> np.ndarray:
-        return (matrix - self.centre) * self.scale
-
-
-def _blocks(features: Features) -> list[np.ndarray]:
-    blocks = [np.maximum(features.motifs, 0).astype(np.float32)]
-    if features.vectors is not None:
-        blocks.append(np.asarray(features.vectors, dtype=np.float32))
-    if features.codes is not None:
-        blocks.append(np.sqrt(_kmers(features.codes)))
-    return blocks
-
-
-def _kmers(codes: np.ndarray) -> np.ndarray:
-    """Counts on both strands of the k-mers that come no later than their reverse complement ``(regions, k-mers)``."""
-    ids = np.arange(4**K)
-    turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (K - 1 - place) for place in range(K))
-    columns = np.flatnonzero(ids <= turned)
-    return (
-        Vocabulary([Block(K, 0)], seq_length=codes.shape[1], both_strands=True, columns=columns).read(codes).toarray()
-    )
+    def __call__(self, matrix: np.ndarray, by_kernel: np.ndarray) -> np.ndarray:
+        return (self.linear(matrix) + self.radial(by_kernel)) / 2
 
 
 @dataclass(frozen=True)
 class Heads:
     """Heads of cell types, and what they say of train regions when these are left out."""
 
-    scalers: list[_Scaler]
-    weight: np.ndarray
-    """float32 ``(features, cell types)``."""
-    centre: np.ndarray
-    """float32 ``(features,)``."""
+    design: Design
+    landmarks: np.ndarray
+    """Features of the regions that the kernel compares with, float32 ``(landmarks, features)``."""
+    head: _Head
     motif_gram: np.ndarray
     """Correlation of motif strengths, float64 ``(TFs, TFs)``."""
+    motif_axes: tuple[np.ndarray, np.ndarray]
+    """Its eigenvalues and eigenvectors."""
     out_of_fold: Scores
     """Of the train regions."""
     folds: np.ndarray
@@ -117,11 +85,23 @@ class Heads:
     def score(self, features: Features) -> Scores:
         """Score regions; again without work when they are the same as before."""
         if "last" not in self.memo or self.memo["last"][0] is not features:
-            matrix = _joined(features, self.scalers)
-            motifs = self.scalers[0](np.maximum(features.motifs, 0)).astype(np.float32)
-            self.memo["last"] = features, Scores((matrix - self.centre) @ self.weight, motifs)
+            heads = []
+            for rows in row_chunks(len(features.motifs), step=ROWS):
+                matrix = self.design(Features(*(None if block is None else block[rows] for block in features)))
+                heads.append(self.head(matrix, kernel(matrix, self.landmarks)))
+            empty = np.zeros((0, self.head.linear.weight.shape[1]), dtype=np.float32)
+            self.memo["last"] = features, Scores(np.concatenate([empty, *heads]), self.design.motifs(features))
         found = self.memo["last"][1]
         return found._replace(heads=found.heads[:, self.columns])
+
+    def whitened(self, activity: np.ndarray, *, n_regions: int | None = None) -> np.ndarray:
+        """Turn activities ``(cell types, TFs)`` so that motifs that occur together count once; float64.
+
+        Their products are then the covariances of the accessibility that the activities imply.
+        """
+        n_regions = len(self.folds) if n_regions is None else n_regions
+        size, axes = self.motif_axes
+        return activity.astype(np.float64) @ (axes / np.sqrt(np.maximum(size, 0) + LIKENESS_PENALTY / n_regions))
 
     def motif_weights(self, activity: np.ndarray, *, n_regions: int | None = None) -> np.ndarray:
         """Weights of motif strengths that an activity implies: ridge regression from correlations.
@@ -167,11 +147,6 @@ def _lasso(gram: np.ndarray, target: np.ndarray, penalty: float, ridge: float) -
     return weight
 
 
-def _joined(features: Features, scalers: list[_Scaler]) -> np.ndarray:
-    blocks = [scaler(block) for scaler, block in zip(scalers, _blocks(features), strict=True)]
-    return np.hstack([block / np.sqrt(block.shape[1]) for block in blocks]).astype(np.float32)
-
-
 def fit_heads(features: Features, target: np.ndarray, *, seed: int, groups: np.ndarray | None = None) -> Heads:
     """Fit a head per cell type, on all regions and without each fold.
 
@@ -182,44 +157,34 @@ def fit_heads(features: Features, target: np.ndarray, *, seed: int, groups: np.n
     target
         float32 ``(regions, cell types)``; NaN where not measured.
     seed
-        Of the folds.
+        Of the folds and landmarks.
     groups
         Whole groups, such as chromosomes, lie in one fold; None: single regions.
     """
-    scalers = [_Scaler.fit(block) for block in _blocks(features)]
-    matrix = _joined(features, scalers)
-    wanted = standardised(target)
-    folds = _folds(len(target), groups, seed=seed)
+    design = Design.fit(features)
+    matrix, motifs, gc, wanted = design(features), design.motifs(features), features.gc(), standardised(target)
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(matrix))[:N_LANDMARKS])
+    by_kernel = kernel(matrix, matrix[chosen])
+    metric = by_kernel[chosen].astype(np.float64)
+    folds = _folds(len(target), groups, rng)
     out_of_fold, change = np.zeros_like(wanted), []
-    gc = _gc(features)
-    whole = activity_of(features.motifs, target, gc)
+    whole = _activity(features.motifs, target, gc)
     for fold in range(folds.max() + 1):
         inside, outside = folds != fold, folds == fold
-        weight, centre = _ridge(matrix[inside], wanted[inside])
-        out_of_fold[outside] = (matrix[outside] - centre) @ weight
-        change.append(activity_of(features.motifs[inside], target[inside], gc[inside]) - whole)
-    weight, centre = _ridge(matrix, wanted)
-    strength = scalers[0](np.maximum(features.motifs, 0)).astype(np.float32)
-    gram = (strength.T @ strength).astype(np.float64) / len(strength)
-    scores = Scores(out_of_fold, strength)
+        head = _Head.fit(matrix[inside], by_kernel[inside], wanted[inside], metric=metric)
+        out_of_fold[outside] = head(matrix[outside], by_kernel[outside])
+        change.append(_activity(features.motifs[inside], target[inside], gc[inside]) - whole)
+    head = _Head.fit(matrix, by_kernel, wanted, metric=metric)
+    gram = (motifs.T @ motifs).astype(np.float64) / len(motifs)
     return Heads(
-        scalers, weight, centre, gram, scores, folds, np.stack(change), columns=np.arange(target.shape[1]), memo={}
-    )
+        design, matrix[chosen], head, gram, tuple(np.linalg.eigh(gram)), Scores(out_of_fold, motifs), folds,
+        np.stack(change), columns=np.arange(target.shape[1]), memo={},
+    )  # fmt: skip
 
 
-def standardised(target: np.ndarray) -> np.ndarray:
-    """Mean 0 and standard deviation 1 per cell type; 0 where not measured. float32."""
-    known = ~np.isnan(target)
-    n = np.maximum(known.sum(axis=0), 1)
-    values = np.where(known, target, 0).astype(np.float64)
-    away = np.where(known, values - values.sum(axis=0) / n, 0)
-    spread = np.sqrt((away**2).sum(axis=0) / n)
-    return (away / np.where(spread > 0, spread, 1)).astype(np.float32)
-
-
-def _folds(n_regions: int, groups: np.ndarray | None, *, seed: int) -> np.ndarray:
+def _folds(n_regions: int, groups: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
     """Fold of each region; the largest groups first, each into the fold that is smallest by then."""
-    rng = np.random.default_rng(seed)
     if groups is None or len(np.unique(groups)) < 2:
         return rng.permutation(np.arange(n_regions) % N_FOLDS)
     _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
@@ -230,27 +195,7 @@ def _folds(n_regions: int, groups: np.ndarray | None, *, seed: int) -> np.ndarra
     return place[group]
 
 
-def _ridge(matrix: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights ``(features, cell types)`` and centre of the features; by the smaller of both Gram matrices."""
-    centre = matrix.mean(axis=0)
-    matrix = matrix - centre
-    is_wide = matrix.shape[1] > len(matrix)
-    gram = (matrix @ matrix.T if is_wide else matrix.T @ matrix).astype(np.float64)
-    gram[np.diag_indices(len(gram))] += PENALTY
-    factor = cho_factor(gram, overwrite_a=True, check_finite=False)
-    right = wanted.astype(np.float64) if is_wide else (matrix.T @ wanted).astype(np.float64)
-    found = cho_solve(factor, right, check_finite=False).astype(np.float32)
-    return (matrix.T @ found if is_wide else found), centre
-
-
-def _gc(features: Features) -> np.ndarray:
-    if features.codes is None:
-        return np.zeros(len(features.motifs))
-    found = gc_content(features.codes).astype(np.float64)
-    return np.where(np.isfinite(found), found, np.nanmean(found) if np.isfinite(found).any() else 0.5)
-
-
-def activity_of(motifs: np.ndarray, target: np.ndarray, gc: np.ndarray) -> np.ndarray:
+def _activity(motifs: np.ndarray, target: np.ndarray, gc: np.ndarray) -> np.ndarray:
     """`pp.tf_activity` of regions in memory, float32 ``(cell types, TFs)``; not measured counts as the type's mean."""
     known = ~np.isnan(target)
     values = np.where(known, target, 0).astype(np.float64)

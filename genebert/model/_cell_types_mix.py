@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 __all__ = ["Combiner", "Likeness", "correlations", "fit_combiner", "neighbour_columns", "relatives", "sequence_columns"]
 
 NOISE = 0.05
 """Variance of a cell type that no other one shares."""
 NOISES = (0.02, 0.1, 0.5)
-REACHES = (0.1, 0.3, 1.0)
-"""Fall of a correlation of activities over which a covariance falls to 1/e."""
-OWN = 0.1  # as `NOISE`, of covariances by reach
+REACH = 0.5
+"""Fall of a correlation of activities over which the covariance falls to 1/e, where it follows from activities alone."""
+OWN = 0.1  # as `NOISE`, of these
 COUNT = 0.3  # types that are added to those that are open, and to those that are not
 TRUST = (1.0, 0.01, 0.01, 1e-6)
 """Penalties of the regression of likeness on activity: on what is of a type, on both terms of the correlation, on the mean."""
 PULL = 10.0
 """Penalty of the last step, in regions."""
+TREES = {
+    "max_iter": 120, "learning_rate": 0.07, "max_leaf_nodes": 12, "min_samples_leaf": 200, "l2_regularization": 20.0,
+    "early_stopping": False,
+}  # fmt: skip
 MAX_STEPS = 30
 TOLERANCE = 1e-8  # of the loss, per region
 
@@ -76,11 +82,11 @@ class Likeness:
         """Weigh the training types in the best linear prediction of the new one (simple kriging)."""
         return np.linalg.solve(self.target + noise * np.eye(len(self.target)), self.predicted())
 
-    def mixture(self, reach: float) -> np.ndarray:
+    def mixture(self) -> np.ndarray:
         """Weigh them by activity alone, for a mean that is not known (ordinary kriging); the weights sum to 1."""
-        covariance = np.exp((self.activity - 1) / reach) + OWN * np.eye(len(self.activity))
+        covariance = np.exp((self.activity - 1) / REACH) + OWN * np.eye(len(self.activity))
         even = np.linalg.solve(covariance, np.ones(len(covariance)))
-        found = np.linalg.solve(covariance, np.exp((self.new - 1) / reach))
+        found = np.linalg.solve(covariance, np.exp((self.new - 1) / REACH))
         return found + even * (1 - found.sum()) / even.sum()
 
 
@@ -112,28 +118,32 @@ def neighbour_columns(neighbours: np.ndarray, share: np.ndarray | None, likeness
         columns = [share, np.log((share * n_types + COUNT) / ((1 - share) * n_types + COUNT))]
     if likeness is not None:
         columns += [neighbours @ likeness.weights(noise) for noise in NOISES]
-        columns += [neighbours @ likeness.mixture(reach) for reach in REACHES]
+        columns.append(neighbours @ likeness.mixture())
     return np.column_stack(columns)
 
 
 @dataclass(frozen=True)
 class Combiner:
-    """A linear function of standardised columns."""
+    """A linear function of standardised columns; where there are trees, its mean with what they say."""
 
     centre: np.ndarray
     scale: np.ndarray
     weight: np.ndarray
     bias: float
     is_binary: bool
+    trees: Any
 
     def __call__(self, matrix: np.ndarray) -> np.ndarray:
         """Probabilities or values, float64 ``(regions,)``."""
         value = (matrix - self.centre) * self.scale @ self.weight + self.bias
+        if self.trees is not None and len(matrix):
+            more = self.trees.decision_function(matrix) if self.is_binary else self.trees.predict(matrix)
+            value = (value + more) / 2
         return expit(value) if self.is_binary else value
 
 
-def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool) -> Combiner:
-    """Logistic regression by Newton's method, or ridge regression."""
+def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool, with_trees: bool, seed: int) -> Combiner:
+    """Fit logistic regression by Newton's method, or ridge regression, and trees where they are asked for."""
     centre, spread = matrix.mean(axis=0), matrix.std(axis=0)
     varies = spread > 1e-9
     scale = np.where(varies, 1 / np.where(varies, spread, 1), 0)
@@ -144,7 +154,11 @@ def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool) -> 
         found = _logistic(design, wanted, penalty)
     else:
         found = np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ wanted)
-    return Combiner(centre, scale, found[1:], float(found[0]), is_binary)
+    trees = None
+    if with_trees and len(np.unique(wanted)) > 1:
+        kind = HistGradientBoostingClassifier if is_binary else HistGradientBoostingRegressor
+        trees = kind(**TREES, random_state=seed).fit(matrix, wanted)
+    return Combiner(centre, scale, found[1:], float(found[0]), is_binary, trees)
 
 
 def _logistic(design: np.ndarray, wanted: np.ndarray, penalty: np.ndarray) -> np.ndarray:

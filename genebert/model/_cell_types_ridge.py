@@ -1,0 +1,138 @@
+"""Regression of many cell types on the sequence at once: a linear one, and one on a radial kernel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from genebert._dna import gc_content
+from genebert.model._kmers import Block, Vocabulary
+
+__all__ = ["Design", "Features", "Ridge", "fit_ridge", "kernel", "standardised"]
+
+K = 6
+PENALTY = 30.0
+"""Of the linear regression; each block of features has a mean square of 1 per region."""
+WIDTH = 0.2
+"""The kernel is exp(-`WIDTH` x squared distance)."""
+KERNEL_PENALTY = 1.5
+N_LANDMARKS = 2_000
+"""Regions whose kernels with all others stand for the whole kernel (Nystroem's approximation)."""
+JITTER = 1e-3
+
+
+class Features(NamedTuple):
+    """What is known of regions without any measurement in a cell type."""
+
+    motifs: np.ndarray
+    """Highest log-odds of each motif, float32 ``(regions, TFs)``."""
+    vectors: np.ndarray | None
+    """The encoder's embedding, float32 ``(regions, dim)``."""
+    codes: np.ndarray | None
+    """Bases, uint8 ``(regions, seq_length)``."""
+
+    def gc(self) -> np.ndarray:
+        """GC content, that of the average region where no base is known. float64 ``(regions,)``."""
+        found = np.full(len(self.motifs), np.nan) if self.codes is None else gc_content(self.codes).astype(np.float64)
+        known = np.isfinite(found)
+        return np.where(known, found, found[known].mean() if known.any() else 0.5)
+
+    def blocks(self) -> list[np.ndarray]:
+        """Motif strength, the encoder's vector, roots of the counts of k-mers of both strands."""
+        blocks = [np.maximum(self.motifs, 0).astype(np.float32)]
+        if self.vectors is not None:
+            blocks.append(np.asarray(self.vectors, dtype=np.float32))
+        if self.codes is not None:
+            blocks.append(np.sqrt(_kmers(self.codes)))
+        return blocks
+
+
+def _kmers(codes: np.ndarray) -> np.ndarray:
+    """Counts on both strands of the k-mers that come no later than their reverse complement ``(regions, k-mers)``."""
+    ids = np.arange(4**K)
+    turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (K - 1 - place) for place in range(K))
+    columns = np.flatnonzero(ids <= turned)
+    known = Vocabulary([Block(K, 0)], seq_length=codes.shape[1], both_strands=True, columns=columns)
+    return known.read(codes).toarray()
+
+
+class Design(NamedTuple):
+    """How features are standardised: mean 0 and, in each block, a mean square of 1 per region."""
+
+    centres: list[np.ndarray]
+    scales: list[np.ndarray]
+
+    @classmethod
+    def fit(cls, features: Features) -> Design:
+        """Read mean and spread off train regions."""
+        blocks = features.blocks()
+        spreads = [block.std(axis=0) for block in blocks]
+        scales = [np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0) for spread in spreads]
+        return cls([block.mean(axis=0) for block in blocks], scales)
+
+    def motifs(self, features: Features) -> np.ndarray:
+        """Standardised motif strength, float32 ``(regions, TFs)``."""
+        return ((np.maximum(features.motifs, 0) - self.centres[0]) * self.scales[0]).astype(np.float32)
+
+    def __call__(self, features: Features) -> np.ndarray:
+        """All blocks side by side, float32 ``(regions, features)``."""
+        parts = zip(features.blocks(), self.centres, self.scales, strict=True)
+        found = [(block - centre) * (scale / np.sqrt(len(scale))) for block, centre, scale in parts]
+        return np.hstack(found).astype(np.float32)
+
+
+class Ridge(NamedTuple):
+    """A linear function of centred features."""
+
+    centre: np.ndarray
+    weight: np.ndarray
+    """float32 ``(features, cell types)``."""
+
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
+        """Predict, float32 ``(regions, cell types)``."""
+        return (matrix - self.centre) @ self.weight
+
+
+def fit_ridge(matrix: np.ndarray, wanted: np.ndarray, *, metric: np.ndarray | None = None) -> Ridge:
+    """Fit all columns of `wanted` at once, by the smaller of both Gram matrices.
+
+    Parameters
+    ----------
+    matrix
+        float32 ``(regions, features)``.
+    wanted
+        float32 ``(regions, cell types)``.
+    metric
+        What the penalty weighs products of weights with; None: their squares. ``(features, features)``
+    """
+    centre = matrix.mean(axis=0)
+    matrix = matrix - centre
+    is_wide = metric is None and matrix.shape[1] > len(matrix)
+    gram = (matrix @ matrix.T if is_wide else matrix.T @ matrix).astype(np.float64)
+    if metric is None:
+        gram[np.diag_indices(len(gram))] += PENALTY
+    else:
+        gram += KERNEL_PENALTY * metric
+        gram[np.diag_indices(len(gram))] += JITTER
+    right = wanted.astype(np.float64) if is_wide else (matrix.T @ wanted).astype(np.float64)
+    found = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), right, check_finite=False)
+    found = found.astype(np.float32)
+    return Ridge(centre, matrix.T @ found if is_wide else found)
+
+
+def kernel(matrix: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Radial kernel of regions with landmarks, float32 ``(regions, landmarks)``."""
+    squares = (matrix**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1)
+    return np.exp(-WIDTH * np.maximum(squares - 2 * matrix @ landmarks.T, 0))
+
+
+def standardised(target: np.ndarray) -> np.ndarray:
+    """Mean 0 and standard deviation 1 per cell type; 0 where not measured. float32."""
+    known = ~np.isnan(target)
+    n = np.maximum(known.sum(axis=0), 1)
+    values = np.where(known, target, 0).astype(np.float64)
+    away = np.where(known, values - values.sum(axis=0) / n, 0)
+    spread = np.sqrt((away**2).sum(axis=0) / n)
+    return (away / np.where(spread > 0, spread, 1)).astype(np.float32)

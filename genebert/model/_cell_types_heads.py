@@ -14,6 +14,7 @@ from genebert.pp._deviations import Sums, match_background
 
 __all__ = ["Features", "Heads", "Scores", "fit_heads", "standardised"]
 
+RADIAL = 2 / 3  # weight of the regression on the kernel
 MOTIF_PENALTY = 25_000.0
 """Of the regression of accessibility on motifs, divided by the regions that the activity was computed on."""
 LIKENESS_PENALTY = 5_000.0
@@ -38,7 +39,7 @@ class Scores(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """The mean of a linear regression and one on a kernel."""
+    """A weighted mean of a linear regression and one on a kernel."""
 
     linear: Ridge
     radial: Ridge
@@ -48,7 +49,7 @@ class _Head(NamedTuple):
         return cls(fit_ridge(matrix, wanted), fit_ridge(by_kernel, wanted, metric=metric))
 
     def __call__(self, matrix: np.ndarray, by_kernel: np.ndarray) -> np.ndarray:
-        return (self.linear(matrix) + self.radial(by_kernel)) / 2
+        return (1 - RADIAL) * self.linear(matrix) + RADIAL * self.radial(by_kernel)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ PENALTY = 30.0
 WIDTH = 0.2
 """The kernel is exp(-`WIDTH` x squared distance)."""
 KERNEL_PENALTY = 1.5
-N_LANDMARKS = 2_000
+N_LANDMARKS = 4_000
 """Regions whose kernels with all others stand for the whole kernel (Nystroem's approximation)."""
 JITTER = 1e-3
 

@@ -69,7 +69,7 @@ def test_same_seed_same_data(toy):
 
 def test_fills_the_contract(toy):
     later = {_keys.CELL_TYPE_SPLIT, _keys.TF_ACTIVITY, _keys.IN_TF_ACTIVITY, _keys.TF_EXPRESSION, _keys.EMBEDDING}
-    later |= {_keys.SEQ_START, _keys.MEMBERS, _keys.PROBABILITY, _keys.CALL}
+    later |= {_keys.SEQ_START, _keys.MEMBERS, _keys.PROBABILITY, _keys.CALL, _keys.PREDICTED, _keys.PREDICTED_SD}
     filled = {slot.path for slot in _keys.SLOTS if slot.has(toy)}
     assert {slot.path for slot in _keys.SLOTS if slot not in later} - filled <= {_keys.N_REPLICATES.path}
     assert _keys.DNA_CODE.get(toy).shape == (600, 200)

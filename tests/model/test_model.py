@@ -13,6 +13,10 @@ from genebert.model import GeneBERT
 from genebert.model._pretrained import read_weights, write_weights
 from genebert.nn import GeneBERTConfig
 
+CLOSE = 2e-4
+"""Some CPUs (AVX-512) round a convolution of one batch size otherwise than that of another, and the norm behind the stem enlarges
+that where all filters are silent. What another region, strand or padding would do is a hundred times larger."""
+
 
 @pytest.fixture(scope="module")
 def _quarter(_toy):
@@ -65,22 +69,22 @@ def test_a_region_alone_in_a_batch_in_another_order_or_subset(model, toy, strand
     full = embed(model, toy, strands=strands)
     assert full.dtype == np.float32
     order = np.random.default_rng(0).permutation(toy.n_obs)[:50]
-    np.testing.assert_allclose(embed(model, toy[order].copy(), strands=strands), full[order], atol=1e-5)
-    np.testing.assert_allclose(embed(model, toy[[7]].copy(), strands=strands)[0], full[7], atol=1e-5)
-    np.testing.assert_allclose(embed(model, toy, strands=strands, batch_size=7), full, atol=1e-5)
+    np.testing.assert_allclose(embed(model, toy[order].copy(), strands=strands), full[order], atol=CLOSE)
+    np.testing.assert_allclose(embed(model, toy[[7]].copy(), strands=strands)[0], full[7], atol=CLOSE)
+    np.testing.assert_allclose(embed(model, toy, strands=strands, batch_size=7), full, atol=CLOSE)
 
 
 def test_with_a_cell_type_batch_and_order_change_nothing(model, toy):
     full = embed(model, toy, cell_type="Monocyte")
     order = np.random.default_rng(0).permutation(toy.n_obs)
-    np.testing.assert_allclose(embed(model, toy, cell_type="Monocyte", batch_size=9), full, atol=1e-5)
-    np.testing.assert_allclose(embed(model, toy[order].copy(), cell_type="Monocyte"), full[order], atol=1e-5)
+    np.testing.assert_allclose(embed(model, toy, cell_type="Monocyte", batch_size=9), full, atol=CLOSE)
+    np.testing.assert_allclose(embed(model, toy[order].copy(), cell_type="Monocyte"), full[order], atol=CLOSE)
 
 
 def test_a_closed_region_has_a_window_of_one(model, toy):
     alone, among = embed(model, toy), embed(model, toy, cell_type="Monocyte")
     is_open = _keys.OPEN.get(toy)[:, [2]].toarray()[:, 0] > 0
-    np.testing.assert_allclose(among[~is_open], alone[~is_open], atol=1e-5)
+    np.testing.assert_allclose(among[~is_open], alone[~is_open], atol=CLOSE)
     moved = np.abs(among[is_open] - alone[is_open]).max(axis=1)
     assert (moved > 1e-3).mean() > 0.9
 
@@ -88,7 +92,7 @@ def test_a_closed_region_has_a_window_of_one(model, toy):
 def test_the_strand_changes_nothing_by_default(model, toy):
     turned = toy.copy()
     _keys.DNA_CODE.set(turned, reverse_complement(_keys.DNA_CODE.get(toy)))
-    np.testing.assert_allclose(embed(model, turned), embed(model, toy), atol=1e-5)
+    np.testing.assert_allclose(embed(model, turned), embed(model, toy), atol=CLOSE)
     difference = embed(model, turned, strands="forward") - embed(model, toy, strands="forward")
     assert np.abs(difference).max() > 1e-2
 
@@ -100,14 +104,14 @@ def test_no_pooling_depends_on_strand_batch_or_padding(model, toy, pooling, max_
     toy = toy[:60].copy()
     _keys.DNA_CODE.get(toy)[::2, 130:] = 4  # of two lengths
     full = embed(model, toy, **options)
-    np.testing.assert_allclose(embed(model, toy, batch_size=7, **options), full, atol=1e-5)
-    np.testing.assert_allclose(embed(model, toy[[8]].copy(), **options)[0], full[8], atol=1e-5)
+    np.testing.assert_allclose(embed(model, toy, batch_size=7, **options), full, atol=CLOSE)
+    np.testing.assert_allclose(embed(model, toy[[8]].copy(), **options)[0], full[8], atol=CLOSE)
     turned = toy.copy()
     _keys.DNA_CODE.set(turned, reverse_complement(_keys.DNA_CODE.get(toy)))
-    np.testing.assert_allclose(embed(model, turned, **options), full, atol=1e-5)
+    np.testing.assert_allclose(embed(model, turned, **options), full, atol=CLOSE)
     padded = toy.copy()
     _keys.DNA_CODE.set(padded, np.pad(_keys.DNA_CODE.get(toy), ((0, 0), (3, 8)), constant_values=4))
-    np.testing.assert_allclose(embed(model, padded, **options), full, atol=1e-5)
+    np.testing.assert_allclose(embed(model, padded, **options), full, atol=CLOSE)
     assert np.abs(full - embed(model, toy))[:, : model.module.config.dim].max() > 1e-2 or options == {
         "pooling": "mean", "max_seq_length": None,
     }  # fmt: skip
@@ -128,7 +132,7 @@ def test_longer_regions_than_there_are_positions_for(toy):
     full = embed(model, toy)
     assert np.isfinite(full).all()
     np.testing.assert_array_equal(embed(model, toy, max_seq_length=40), full)
-    np.testing.assert_allclose(embed(model, toy[[5]].copy())[0], full[5], atol=1e-5)  # which fits
+    np.testing.assert_allclose(embed(model, toy[[5]].copy())[0], full[5], atol=CLOSE)  # which fits
     with pytest.raises(ValueError, match=r"`max_seq_length` to be an integer in \[4, 40\]; found 41"):
         embed(model, toy, max_seq_length=41)
 
@@ -148,20 +152,20 @@ def test_layers_differ(toy):
 def test_padding_changes_nothing(model, toy, before, behind):
     padded = toy.copy()
     _keys.DNA_CODE.set(padded, np.pad(_keys.DNA_CODE.get(toy), ((0, 0), (before, behind)), constant_values=4))
-    np.testing.assert_allclose(embed(model, padded), embed(model, toy), atol=1e-5)
+    np.testing.assert_allclose(embed(model, padded), embed(model, toy), atol=CLOSE)
 
 
 def test_tfs_in_another_order(model, toy):
     shuffled = toy.copy()
     order = np.random.default_rng(0).permutation(toy[_keys.TF].n_vars)
     _mudata.put(shuffled, **{_keys.TF: toy[_keys.TF][:, order].copy()})
-    np.testing.assert_allclose(embed(model, shuffled), embed(model, toy), atol=1e-5)
+    np.testing.assert_allclose(embed(model, shuffled), embed(model, toy), atol=CLOSE)
 
 
 def test_an_absent_modality_leaves_its_half_zero(model, toy):
     full, dim = embed(model, toy), model.module.config.dim
     bare = _mudata.build({_keys.SEQ: toy[_keys.SEQ]})
-    np.testing.assert_allclose(embed(model, bare)[:, :dim], full[:, :dim], atol=1e-5)
+    np.testing.assert_allclose(embed(model, bare)[:, :dim], full[:, :dim], atol=CLOSE)
     assert (embed(model, bare)[:, dim:] == 0).all()
 
 
@@ -187,7 +191,7 @@ def test_weights_of_a_cell_type_change_the_region_half(model, toy):
     plain = embed(model, toy, cell_type="Monocyte")
     weighted = embed(model, toy, cell_type="Monocyte", tf_weight="accessibility")
     dim = model.module.config.dim
-    np.testing.assert_allclose(weighted[:, :dim], plain[:, :dim], atol=1e-5)
+    np.testing.assert_allclose(weighted[:, :dim], plain[:, :dim], atol=CLOSE)
     assert np.abs(weighted[:, dim:] - plain[:, dim:]).max() > 1e-2
 
 
@@ -264,8 +268,8 @@ def test_regions_without_a_base_get_a_zero_half_whatever_the_batch(model, toy):
     _keys.DNA_CODE.get(toy)[5] = 4
     full = embed(model, toy)
     assert (full[5, :dim] == 0).all()
-    np.testing.assert_allclose(embed(model, toy[[5]].copy())[0], full[5], atol=1e-5)
-    np.testing.assert_allclose(embed(model, toy, batch_size=1), full, atol=1e-5)
+    np.testing.assert_allclose(embed(model, toy[[5]].copy())[0], full[5], atol=CLOSE)
+    np.testing.assert_allclose(embed(model, toy, batch_size=1), full, atol=CLOSE)
 
 
 def test_scores_of_another_kind_are_refused(model, toy):

@@ -163,7 +163,7 @@ def judge_accessibility(bars: Bars, table: pd.DataFrame, *, is_dev: bool) -> Non
         auroc, auprc = (means(table, run, setting, metric) for metric in ("auroc", "auprc"))
         found = auroc.loc["genebert", "value"], auprc.loc["genebert", "value"]
         floor = FLOORS.get((run, setting))
-        detail = f"AUROC {found[0]:.3f}, AUPRC {found[1]:.3f}"
+        detail = f"AUROC {found[0]:.4f}, AUPRC {found[1]:.4f}"
         if floor is not None and is_dev:
             bars.bar(name, found[0] >= floor[0] and found[1] >= floor[1], f"{detail}; at least {floor[0]}, {floor[1]}")
         else:

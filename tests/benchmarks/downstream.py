@@ -211,7 +211,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         ax.set_yticks(range(len(part)), part["method"])
         ax.set(title=f"{task} ({part['split'].iloc[0].replace('val', 'dev')})", xlabel="AUROC")
         ax.spines[["top", "right"]].set_visible(False)
-    plt.gcf().savefig(path, dpi=150)
+    plt.gcf().savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -254,7 +254,13 @@ def main() -> None:
     if args.report is not None:
         origin = f"Written by `tests/benchmarks/downstream.py`. Machine, shared with other work: {machine()}."
         measured = [f"- {name}: {detail}" for name, detail in bars.lines]
-        write_section(args.report, "Tasks beside their baselines", [origin, "", *measured, "", *lines_of(table)])
+        figure = args.report.parent / "_static" / "tasks.png"
+        figure.parent.mkdir(exist_ok=True)
+        draw(table, figure)
+        shown = "![AUROC of each method on each task, with 95 % intervals](_static/tasks.png)"
+        write_section(
+            args.report, "Tasks beside their baselines", [origin, "", *measured, "", shown, "", *lines_of(table)]
+        )
     bars.finish()
 
 

@@ -1,6 +1,6 @@
 """A cell type that no model has seen, from its TF activity: heads of other types, weighted, and what its motifs say.
 
-Each training type has a head, ridge regressions of its accessibility on motif scores, 6-mers and the encoder's vector: a
+Each training type has a head, ridge regressions of its accessibility on motif scores, 4- to 6-mers and the encoder's vector: a
 linear one and one on a radial kernel (Williams and Seeger 2001), averaged.
 A new type enters through its TF activity alone, computed from its accessibility on other regions:
 

@@ -12,9 +12,10 @@ from genebert.model._kmers import Block, Vocabulary
 
 __all__ = ["Design", "Features", "Ridge", "fit_ridge", "kernel", "standardised"]
 
-K = 6
+K = (4, 5, 6)
+"""Lengths of the k-mers that are counted."""
 PENALTY = 30.0
-"""Of the linear regression; each block of features has a mean square of 1 per region."""
+"""Of the linear regression; motifs, vector and k-mers have a mean square of 1 per region each."""
 WIDTH = 0.2
 """The kernel is exp(-`WIDTH` x squared distance)."""
 KERNEL_PENALTY = 1.5
@@ -40,29 +41,34 @@ class Features(NamedTuple):
         return np.where(known, found, found[known].mean() if known.any() else 0.5)
 
     def blocks(self) -> list[np.ndarray]:
-        """Motif strength, the encoder's vector, roots of the counts of k-mers of both strands."""
+        """Motif strength, the encoder's vector, roots of the counts of k-mers of both strands, one block per length."""
         blocks = [np.maximum(self.motifs, 0).astype(np.float32)]
         if self.vectors is not None:
             blocks.append(np.asarray(self.vectors, dtype=np.float32))
         if self.codes is not None:
-            blocks.append(np.sqrt(_kmers(self.codes)))
+            blocks += [np.sqrt(_kmers(self.codes, k)) for k in K]
         return blocks
 
+    def weights(self) -> list[float]:
+        """Mean square of each block per region, once standardised; all lengths of k-mers together count as one block."""
+        return [1.0] * (1 + (self.vectors is not None)) + [1 / len(K)] * (len(K) if self.codes is not None else 0)
 
-def _kmers(codes: np.ndarray) -> np.ndarray:
+
+def _kmers(codes: np.ndarray, k: int) -> np.ndarray:
     """Counts on both strands of the k-mers that come no later than their reverse complement ``(regions, k-mers)``."""
-    ids = np.arange(4**K)
-    turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (K - 1 - place) for place in range(K))
+    ids = np.arange(4**k)
+    turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (k - 1 - place) for place in range(k))
     columns = np.flatnonzero(ids <= turned)
-    known = Vocabulary([Block(K, 0)], seq_length=codes.shape[1], both_strands=True, columns=columns)
+    known = Vocabulary([Block(k, 0)], seq_length=codes.shape[1], both_strands=True, columns=columns)
     return known.read(codes).toarray()
 
 
 class Design(NamedTuple):
-    """How features are standardised: mean 0 and, in each block, a mean square of 1 per region."""
+    """How features are standardised: mean 0 and, in each block, a mean square per region that is its weight."""
 
     centres: list[np.ndarray]
     scales: list[np.ndarray]
+    weights: list[float]
 
     @classmethod
     def fit(cls, features: Features) -> Design:
@@ -70,7 +76,7 @@ class Design(NamedTuple):
         blocks = features.blocks()
         spreads = [block.std(axis=0) for block in blocks]
         scales = [np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0) for spread in spreads]
-        return cls([block.mean(axis=0) for block in blocks], scales)
+        return cls([block.mean(axis=0) for block in blocks], scales, features.weights())
 
     def motifs(self, features: Features) -> np.ndarray:
         """Standardised motif strength, float32 ``(regions, TFs)``."""
@@ -78,8 +84,8 @@ class Design(NamedTuple):
 
     def __call__(self, features: Features) -> np.ndarray:
         """All blocks side by side, float32 ``(regions, features)``."""
-        parts = zip(features.blocks(), self.centres, self.scales, strict=True)
-        found = [(block - centre) * (scale / np.sqrt(len(scale))) for block, centre, scale in parts]
+        parts = zip(features.blocks(), self.centres, self.scales, self.weights, strict=True)
+        found = [(block - centre) * (scale * np.sqrt(weight / len(scale))) for block, centre, scale, weight in parts]
         return np.hstack(found).astype(np.float32)
 
 

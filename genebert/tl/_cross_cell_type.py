@@ -44,8 +44,8 @@ def cross_cell_type(
     promoters: str | None = None,
     use_rep: str | None = None,
     quarters: Quarters = "all",
-    few_shot: Sequence[int] | None = None,
-    few_shot_cells: Sequence[int] | None = None,
+    few_shot: int | Sequence[int] | None = None,
+    few_shot_cells: int | Sequence[int] | None = None,
     max_regions: int = 50_000,
     n_draws: int = 300,
     seed: int = 0,
@@ -91,9 +91,10 @@ def cross_cell_type(
     quarters
         ``"all"``, or ``"headline"``: held-out types at test regions alone, which takes less time.
     few_shot
-        Numbers of train regions, such as ``[50, 500, 5000]``: how good is the activity that so many of them give?
+        Numbers of train regions, such as ``[50, 500, 5000]``: how good is the activity that so many of them give? All, where there
+        are fewer; the curve names the number that was used. NaN where they are too few for an activity.
     few_shot_cells
-        Numbers of cells, likewise: the counts of so many are drawn; all, where there are fewer.
+        Numbers of cells, likewise: the counts of so many are drawn.
     max_regions
         Most train regions that are learnt from, drawn at random where there are more.
     n_draws
@@ -139,7 +140,7 @@ def cross_cell_type(
         experiment_types(mdata, labels, cell_types) if target == "labels" else ([], _cell_types(mdata, cell_types))
     )
     folds = make_folds(mdata, holdout, cell_types=names)
-    few = FewShot.of(mdata, few_shot, few_shot_cells, tf_weight=tf_weight, target=target, folds=folds)
+    few = FewShot.of(mdata, few_shot, few_shot_cells, tf_weight=tf_weight, target=target)
     rows = region_rows(mdata, ("train", "test"), max_train=max_regions, seed=seed)
     encoder = resolve_model(model, device) if target == "accessibility" else None
     reader, marks = Reader.of(mdata, encoder, use_rep=use_rep, target=target)

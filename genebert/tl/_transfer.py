@@ -20,6 +20,7 @@ from genebert.tl._cell_type_data import (
     activity_on,
     cell_type_weights,
     chromosomes_of,
+    is_comparable,
     resolve_model,
     target_values,
 )
@@ -230,7 +231,7 @@ def _own_activity(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, column: i
     """Compute the activity of a new cell type where it was measured, float32 ``(TFs,)``, and from how many regions."""
     accessibility = load_dense(_keys.ACCESSIBILITY.get(mdata), rows)
     measured = np.flatnonzero(~np.isnan(accessibility[:, column]))
-    if not (accessibility[measured, column] > 0).any():
+    if not is_comparable(mdata, rows[measured], accessibility[measured], column):
         return np.full(motifs.shape[1], np.nan, dtype=np.float32), len(measured)
     found = activity_on(mdata, rows[measured], motifs[measured], accessibility[measured])
     return found[column], len(measured)

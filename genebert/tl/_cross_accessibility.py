@@ -67,6 +67,7 @@ def read_accessibility(
     regions: Mapping[str, Regions],
     names: Sequence[str],
     *,
+    folds: Sequence[Fold],
     known: Known,
     tf_weight: CrossWeight,
     kind: TargetKind,
@@ -97,6 +98,14 @@ def read_accessibility(
         )
         for name, part in regions.items()
     }
+    learnt = {name for fold in folds for name in fold.learnt}
+    unknown = [name for name, column in zip(names, parts["train"].target.T, strict=True) if np.isnan(column).all()]
+    if unknown := [name for name in unknown if name in learnt]:
+        msg = (
+            f"Expected accessibility of each training type in the train regions; of {listed(unknown)} none was measured there. Hold them "
+            "out in all folds, or leave them out: cell_types=..."
+        )
+        raise ValueError(msg)
     if np.isnan(parts["test"].target).all():
         msg = f"Expected accessibility of {listed(names)} in the test regions, to score it; nothing was measured there. See gb.pp.split_regions."
         raise ValueError(msg)

@@ -99,7 +99,8 @@ def cross_cell_type(
     max_regions
         Most train regions that are learnt from, drawn at random where there are more.
     n_draws
-        Of the bootstrap: over chromosomes where five or more are scored, else over regions.
+        Of the bootstrap: over chromosomes where five or more are scored, else over regions. Above 100,000 scored regions fewer, 200
+        at least where so many are asked for.
     seed, device
         Of everything that is drawn; where the encoder runs.
     key_added
@@ -151,7 +152,7 @@ def cross_cell_type(
         binding = read_binding(mdata, reader, regions, experiments, cell_types=names, **options)
         blocks, settings = binding_blocks(binding, folds, is_full=is_full), BINDING_SETTINGS
     else:
-        data, settings = read_accessibility(mdata, reader, regions, names, kind=kind, **options), SETTINGS
+        data, settings = read_accessibility(mdata, reader, regions, names, folds=folds, kind=kind, **options), SETTINGS
         blocks, curve = accessibility_blocks(mdata, data, folds, train=rows["train"], is_full=is_full, few=few)
     settings = {method: setting or known for method, setting in settings.items()}
     table = cross_table(blocks, kind=kind, settings=settings, target=target, known=known)

@@ -261,6 +261,21 @@ def test_expression_as_what_the_cell_type_is(small):
     assert means(small).loc["sequence_only", "gain"] == 0
 
 
+@pytest.mark.parametrize("kind", ["binary", "value"])
+def test_with_expression_a_type_may_be_unmeasured_where_it_is_held_out_but_not_where_it_is_learnt_from(small, kind):
+    activity = gb.pp.tf_activity(small, copy=True)
+    _keys.TF_EXPRESSION.set(small, _keys.TF_ACTIVITY.get(activity))
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[np.asarray(_keys.REGION_SPLIT.get(small)) == "train", 2] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    options = {"tf_weight": "expression", "kind": kind, **QUICK}
+    with pytest.raises(ValueError, match=r"of Monocyte none was measured there\. Hold them out in all folds"):
+        gb.tl.cross_cell_type(small, "none", holdout=[PAIR, ["B cell"]], **options)
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, **options)
+    table = gb.get.cross_cell_type(small)
+    assert table[table["method"] == "genebert"]["value"].notna().all()
+
+
 def test_binding_is_gated_by_the_accessibility_of_the_new_type(small):
     gb.tl.cross_cell_type(small, target="labels", holdout=[PAIR, ["B cell"]], n_draws=50)
     table = gb.get.cross_cell_type(small, metric="auprc")

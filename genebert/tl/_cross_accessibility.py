@@ -98,14 +98,7 @@ def read_accessibility(
         )
         for name, part in regions.items()
     }
-    learnt = {name for fold in folds for name in fold.learnt}
-    unknown = [name for name, column in zip(names, parts["train"].target.T, strict=True) if np.isnan(column).all()]
-    if unknown := [name for name in unknown if name in learnt]:
-        msg = (
-            f"Expected accessibility of each training type in the train regions; of {listed(unknown)} none was measured there. Hold them "
-            "out in all folds, or leave them out: cell_types=..."
-        )
-        raise ValueError(msg)
+    _check_measured(parts["train"].target, names, folds)
     if np.isnan(parts["test"].target).all():
         msg = f"Expected accessibility of {listed(names)} in the test regions, to score it; nothing was measured there. See gb.pp.split_regions."
         raise ValueError(msg)
@@ -115,6 +108,18 @@ def read_accessibility(
     return CellTypeData(
         list(names), weights, tf_weight, parts["train"], parts["test"], heads, groups, known, kind, seed
     )
+
+
+def _check_measured(target: np.ndarray, names: Sequence[str], folds: Sequence[Fold]) -> None:
+    """Refuse to learn from cell types of which nothing was measured in the train regions."""
+    learnt = {name for fold in folds for name in fold.learnt}
+    unknown = [name for name, column in zip(names, target.T, strict=True) if name in learnt and np.isnan(column).all()]
+    if unknown:
+        msg = (
+            f"Expected accessibility of each training type in the train regions; of {listed(unknown)} none was measured there. Hold them "
+            "out in all folds, or leave them out: cell_types=..."
+        )
+        raise ValueError(msg)
 
 
 def accessibility_blocks(

@@ -235,7 +235,8 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
     else:
         net, losses = network(data)
         models = {"network": net, "kmers": kmers(data)}
-        models["motif_boosting"] = baseline("motif_boosting", data, method=method)
+        for name in ("kernel", "motif_boosting") if data.options.both_strands else ("motif_boosting",):
+            models[name] = baseline(name, data, method=method)
     inner = data.inputs.take(data.inner)
     stack = fit_stack([model.logits(inner) for model in models.values()], data.targets.take(data.inner))
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(models, stack.weight, strict=True))
@@ -252,7 +253,7 @@ def _compared(
     if not len(scored):
         return found
     for name in BASELINES if names is None else names:
-        if (name == "accessibility" and data.contexts is None) or (name in PARTS and method == "probe"):
+        if (name == "accessibility" and data.contexts is None) or (name in PARTS and name not in member.models):
             continue
         model = member.models.get(name) or baseline(name, data, method=method)
         truth = data.targets.take(data.inner)

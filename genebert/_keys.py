@@ -245,7 +245,8 @@ CROSS_COLUMNS = (
 what genebert has over it when the activity is shuffled."""
 
 FEW_SHOT_COLUMNS = ("holdout", "cell_type", "unit", "n", "method", "metric", "value", "low", "high")
-"""Columns of ``few_shot`` of `tl.cross_cell_type`: `n` regions or cells of the new cell type were measured."""
+"""Columns of ``few_shot`` of `tl.cross_cell_type`: `n` regions or cells of the new cell type were measured;
+of a mean over types the most that one had."""
 
 VARIANT_COLUMNS = ("chrom", "pos", "ref", "alt", "id", "status")
 """First columns of tables of variants, as `io.read_variants` returns them: one row per ALT allele."""

@@ -98,11 +98,11 @@ def check_key(key: str, *, name: str = "key_added", reserved: Iterable[str] = ()
         raise ValueError(msg)
 
 
-def check_cell_type(cell_type: str, cell_types: Sequence[str]) -> None:
-    """Raise unless `cell_type` is a column of the accessibility matrix."""
+def check_cell_type(cell_type: str, cell_types: Sequence[str], *, name: str = "cell_type") -> None:
+    """Raise unless `cell_type`, which the argument `name` holds, is a column of the accessibility matrix."""
     cell_types = list(cell_types)
     if cell_type not in cell_types:
-        msg = f"Expected `cell_type` to be one of {listed(cell_types, most=20)}; found {cell_type!r}."
+        msg = f"Expected `{name}` to be one of {listed(cell_types, most=20)}; found {cell_type!r}."
         raise ValueError(msg)
 
 

@@ -41,7 +41,7 @@ def test_table_and_plot(path, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--holdout", "Neuron"], "one of"),
+        (["--holdout", "Neuron"], "Expected `holdout` to be one of"),
         (["--tf-weight", "open"], "puts the answer into the input"),
         (["--known", "everything"], "known"),
         (["--few-shot", "many"], "whole numbers"),

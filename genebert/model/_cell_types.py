@@ -89,7 +89,7 @@ class CellTypeModel:
         Returns
         -------
         float64 ``(regions, cell types)``, probabilities or values; with `parts` a dict of them: ``genebert``,
-        ``sequence_only`` (mean of the heads), ``motif_activity`` (regression on motifs from the activity alone) and, where
+        ``sequence_only`` (mean of the heads, in their order), ``motif_activity`` (regression on motifs from the activity alone) and, where
         neighbours are known, ``mean_sequence`` (the model without the new type's activity) and ``weighted_mean`` (by
         activity alone).
         """
@@ -228,6 +228,7 @@ def fit_cell_types(
             wanted,
             is_binary=kind == "binary",
             with_trees=known != "nothing" and name != "sequence_only",
+            keeps_order=name == "sequence_only",
             seed=seed,
         )
     return model

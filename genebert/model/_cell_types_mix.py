@@ -26,6 +26,7 @@ TREES = {
     "max_iter": 120, "learning_rate": 0.07, "max_leaf_nodes": 12, "min_samples_leaf": 200, "l2_regularization": 20.0,
     "early_stopping": False,
 }  # fmt: skip
+LEAST_SLOPE = 1e-3  # of a single column that keeps its order
 MAX_STEPS = 30
 TOLERANCE = 1e-8  # of the loss, per region
 
@@ -142,8 +143,13 @@ class Combiner:
         return expit(value) if self.is_binary else value
 
 
-def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool, with_trees: bool, seed: int) -> Combiner:
-    """Fit logistic regression by Newton's method, or ridge regression, and trees where they are asked for."""
+def fit_combiner(
+    matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool, with_trees: bool, seed: int, keeps_order: bool = False
+) -> Combiner:
+    """Fit logistic regression by Newton's method, or ridge regression, and trees where they are asked for.
+
+    With `keeps_order` a single column ranks regions as it does itself, also where it ran the wrong way in what was fitted.
+    """
     centre, spread = matrix.mean(axis=0), matrix.std(axis=0)
     varies = spread > 1e-9
     scale = np.where(varies, 1 / np.where(varies, spread, 1), 0)
@@ -154,6 +160,9 @@ def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool, wit
         found = _logistic(design, wanted, penalty)
     else:
         found = np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ wanted)
+    if keeps_order and found[1] < LEAST_SLOPE:
+        mean = wanted.mean()
+        found = np.array([_log_odds(mean) if is_binary else mean, LEAST_SLOPE])
     trees = None
     if with_trees and len(np.unique(wanted)) > 1:
         kind = HistGradientBoostingClassifier if is_binary else HistGradientBoostingRegressor
@@ -161,9 +170,13 @@ def fit_combiner(matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool, wit
     return Combiner(centre, scale, found[1:], float(found[0]), is_binary, trees)
 
 
+def _log_odds(share: float) -> float:
+    share = np.clip(share, 1e-3, 1 - 1e-3)
+    return float(np.log(share / (1 - share)))
+
+
 def _logistic(design: np.ndarray, wanted: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    share = np.clip(wanted.mean(), 1e-3, 1 - 1e-3)
-    found = np.append(np.log(share / (1 - share)), np.zeros(design.shape[1] - 1))
+    found = np.append(_log_odds(wanted.mean()), np.zeros(design.shape[1] - 1))
     value = design @ found
     loss = _loss(value, wanted, found, penalty)
     for _ in range(MAX_STEPS):

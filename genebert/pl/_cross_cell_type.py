@@ -79,11 +79,10 @@ def cross_cell_type(
     elif ax is not None:
         msg = "Expected `panel` with `ax`, one of 'methods', 'difference', 'few_shot'; found None."
         raise ValueError(msg)
-    table = get.cross_cell_type(mdata, key=key, stratum=stratum)
-    metrics = sorted(table["metric"].astype(str).unique())
-    metric = ("auroc" if "auroc" in metrics else "pearson") if metric is None else metric
-    check_literal(metric, metrics, name="metric")
-    table = table[table["metric"] == metric]
+    if metric is None:
+        there = set(get.cross_cell_type(mdata, key=key, stratum=stratum)["metric"])
+        metric = "auroc" if "auroc" in there else "pearson"
+    table = get.cross_cell_type(mdata, key=key, metric=metric, stratum=stratum)
     record = _keys.load_record(mdata, "cross_cell_type", key, filled_by="gb.tl.cross_cell_type")
     has_curve = "few_shot" in record and metric in set(record["few_shot"]["metric"])
     panels = [panel] if panel else ["methods", "difference", *(["few_shot"] if has_curve else [])]

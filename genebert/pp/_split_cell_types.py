@@ -83,7 +83,7 @@ def _draw(share: float, cell_types: pd.Index, rng: np.random.Generator) -> list[
 def _named(holdout: Sequence[str], cell_types: pd.Index) -> list[str]:
     names = [holdout] if isinstance(holdout, str) else list(holdout)
     for name in names:
-        check_cell_type(name, cell_types)
+        check_cell_type(name, cell_types, name="holdout")
     if not names:
         msg = "Expected `holdout` to name a cell type; found none."
         raise ValueError(msg)

@@ -52,7 +52,7 @@ def split_regions(
           nothing shared. Regions tiled over a genome, or full of repeats, may all be linked: use chromosomes.
     val, test
         Share of the regions, for which chromosomes (or groups) are drawn until they hold about that share. Or
-        chromosomes, in any style (``chr8`` or ``8``). Bare sequences have no chromosome: by chromosome they take shares and
+        chromosomes, in any style (``chr8`` or ``8``); 0, or an empty list: no such split. Bare sequences have no chromosome: by chromosome they take shares and
         are drawn one by one, also where other regions have chromosomes.
     rng
         Seed or generator of the draw, which does not depend on the order of the regions: chromosomes are drawn from in the
@@ -85,7 +85,7 @@ def split_regions(
     """
     generator = np.random.default_rng(rng)
     check_literal(by, By, name="by")
-    wanted = {TEST: test, VAL: val}
+    wanted = {name: 0 if _is_empty(value) else value for name, value in ((TEST, test), (VAL, val))}
     _check_wanted(wanted, by=by)
     if by == "similarity":
         groups = similar_regions(mdata)
@@ -103,6 +103,11 @@ def split_regions(
     params = {"by": by, **wanted, "rng": int(rng) if isinstance(rng, (int, np.integer)) else None}
     _keys.record(mdata, "split_regions", _keys.REGION_SPLIT.key, params=params, **found)
     return mdata if copy else None
+
+
+def _is_empty(value: float | Sequence[str]) -> bool:
+    """Whether it is a list of no chromosomes."""
+    return not isinstance(value, (Real, str)) and len(value) == 0
 
 
 def _check_wanted(wanted: dict[str, Any], *, by: By) -> None:

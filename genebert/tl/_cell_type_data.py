@@ -29,6 +29,7 @@ __all__ = [
     "cell_type_weights",
     "chromosomes_of",
     "codes_of_rows",
+    "is_comparable",
     "open_calls",
     "region_rows",
     "resolve_model",
@@ -218,9 +219,20 @@ def activity_on(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, accessibili
     motifs, accessibility
         Of these regions.
     """
-    gc = np.asarray(_keys.GC.get(mdata), dtype=np.float64)[rows]
-    mask = np.isfinite(gc) & ~np.isnan(accessibility).all(axis=1)
+    gc, mask = _comparable(mdata, rows, accessibility)
     return region_activity(motifs, accessibility, mask, gc=gc)[0]
+
+
+def is_comparable(mdata: MuData, rows: np.ndarray, accessibility: np.ndarray, column: int) -> bool:
+    """Tell whether `activity_on` can compare a cell type with another one: both are accessible somewhere."""
+    is_open = (accessibility[_comparable(mdata, rows, accessibility)[1]] > 0).any(axis=0)
+    return bool(is_open[column] and is_open.sum() > 1)
+
+
+def _comparable(mdata: MuData, rows: np.ndarray, accessibility: Any) -> tuple[np.ndarray, np.ndarray]:
+    """GC of regions, and which of them have one and were measured, bool ``(regions,)``."""
+    gc = np.asarray(_keys.GC.get(mdata), dtype=np.float64)[rows]
+    return gc, np.isfinite(gc) & ~np.isnan(accessibility).all(axis=1)
 
 
 def chromosomes_of(mdata: MuData, rows: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def make_folds(mdata: MuData, holdout: Holdout, *, cell_types: Sequence[str]) ->
         msg = f"Expected `holdout` to name a cell type; found none. There are {listed(cell_types, most=20)}."
         raise ValueError(msg)
     for name in named:
-        check_cell_type(name, cell_types)
+        check_cell_type(name, cell_types, name="holdout")
     if len(set(named)) < len(named):
         msg = f"Expected each cell type once in `holdout`; found {listed(sorted({n for n in named if named.count(n) > 1}))} twice."
         raise ValueError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,8 @@ __all__ = [
 TargetKind = Literal["binary", "value"]
 WITHIN = "within_region_auroc"
 LEAST_CHROMOSOMES = 5
-MOST_CELLS = 3_000_000
+LEAST_DRAWS = 200  # unless fewer are asked for
+MOST_CELLS = 30_000_000  # draws x regions
 
 
 def draws_of_regions(chromosomes: np.ndarray, *, n_draws: int, seed: int) -> tuple[np.ndarray, str]:
@@ -32,18 +34,19 @@ def draws_of_regions(chromosomes: np.ndarray, *, n_draws: int, seed: int) -> tup
     chromosomes
         Of each region that is scored.
     n_draws, seed
-        How many, fewer where there are very many regions, and of what.
+        How many, and of what; above 100,000 regions fewer, but 200 at least where so many are asked for.
 
     Returns
     -------
-    float32 ``(1 + draws, regions)``, first all alike; and what was drawn.
+    uint8 ``(1 + draws, regions)``, first all alike; and what was drawn.
     """
     rng = np.random.default_rng(seed)
-    n_draws = max(50, min(n_draws, MOST_CELLS // max(len(chromosomes), 1)))
+    n_draws = min(n_draws, max(LEAST_DRAWS, MOST_CELLS // max(len(chromosomes), 1)))
     names, place = np.unique(chromosomes, return_inverse=True)
-    if len(names) < LEAST_CHROMOSOMES:
-        return next(draw_weights(len(chromosomes), n_draws=n_draws, rng=rng)), "regions"
-    return next(draw_weights(len(names), n_draws=n_draws, rng=rng))[:, place], "chromosomes"
+    n_drawn, what = (len(chromosomes), "regions") if len(names) < LEAST_CHROMOSOMES else (len(names), "chromosomes")
+    parts = draw_weights(n_drawn, n_draws=n_draws, rng=rng, most=MOST_CELLS)
+    weights = np.concatenate([part.astype(np.uint8) for part in parts])  # nothing is drawn 256 times
+    return (weights if what == "regions" else weights[:, place]), what
 
 
 def likeness(target: np.ndarray) -> np.ndarray:
@@ -76,13 +79,20 @@ def column_draws(
     if kind == "value":
         if len(truth) < 3 or np.ptp(truth) == 0:
             return {}
-        found = value_metrics(truth, score, weights)
-        return {name: found[name] for name in ("pearson", "spearman")}
+        parts = [value_metrics(truth, score, part) for part in _parts(weights)]
+        return {name: np.concatenate([found[name] for found in parts]) for name in ("pearson", "spearman")}
     positive = truth > 0
     if not 0 < positive.sum() < len(truth):
         return {}
-    auroc, auprc = curves(positive, score, weights.astype(np.float64))
+    auroc, auprc = curves(positive, score, weights)
     return {"auroc": auroc, "auprc": auprc}
+
+
+def _parts(weights: np.ndarray) -> Iterator[np.ndarray]:
+    """Draws as float64, so many at once that they take little memory."""
+    step = max(1, MOST_CELLS // max(weights.shape[1], 1))
+    for first in range(0, len(weights), step):
+        yield weights[first : first + step].astype(np.float64)
 
 
 def within_region_auroc(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -118,6 +128,6 @@ def within_draws(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> t
     known = np.isfinite(found)
     if not known.any():
         return None, 0
-    used = weights[:, known].astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return used @ found[known] / used.sum(axis=1), int(known.sum())
+        means = [part @ found[known] / part.sum(axis=1) for part in _parts(weights[:, known])]
+    return np.concatenate(means), int(known.sum())

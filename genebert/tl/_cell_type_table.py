@@ -11,7 +11,7 @@ import pandas as pd
 from genebert import _keys
 from genebert.tl._cell_type_scores import WITHIN, TargetKind, column_draws, within_draws
 
-__all__ = ["ALL", "CONTROLS", "GENEBERT", "Block", "Column", "cross_table"]
+__all__ = ["ALL", "CONTROLS", "GENEBERT", "Block", "Column", "cross_table", "interval"]
 
 GENEBERT, ALL = "genebert", "all"
 CONTROLS = ("shuffled_accessibility", "shuffled_activity", "random")
@@ -183,17 +183,22 @@ def _row(place: tuple[str, ...], draws: _Draws, found: Mapping[tuple[str, ...], 
         return np.full_like(draws.values, np.nan) if other is None else other.values - draws.values
 
     return {
-        **row, **_interval(draws.values, "value", "low", "high"), **_interval(over(GENEBERT), "gain", "gain_low", "gain_high"),
-        **_interval(over(*CONTROLS[:2]), "control", "control_low", "control_high"),
+        **row, **_named(draws.values, "value", "low", "high"), **_named(over(GENEBERT), "gain", "gain_low", "gain_high"),
+        **_named(over(*CONTROLS[:2]), "control", "control_low", "control_high"),
         "n_regions": draws.n_regions, "n_positive": draws.n_positive, "n_near": draws.n_near,
         "marks": ",".join(sorted(draws.marks)),
     }  # fmt: skip
 
 
-def _interval(draws: np.ndarray, value: str, low: str, high: str) -> dict[str, float]:
+def interval(draws: np.ndarray) -> tuple[float, float, float]:
+    """Give the estimate, which comes first, and the ends of its 95 % interval; NaN where no draw has a value."""
     known = draws[1:][np.isfinite(draws[1:])]
-    ends = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-    return {value: float(draws[0]), low: float(ends[0]), high: float(ends[1])}
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    return float(draws[0]), float(low), float(high)
+
+
+def _named(draws: np.ndarray, *names: str) -> dict[str, float]:
+    return dict(zip(names, interval(draws), strict=True))
 
 
 def _is_best(frame: pd.DataFrame, known: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,18 +34,14 @@ class FewShot(NamedTuple):
     def of(
         cls,
         mdata: MuData,
-        n_regions: Sequence[int] | None,
-        n_cells: Sequence[int] | None,
+        n_regions: int | Sequence[int] | None,
+        n_cells: int | Sequence[int] | None,
         *,
         tf_weight: str,
         target: str,
-        folds: Sequence[Fold],
     ) -> FewShot:
         """Check what is asked for."""
-        asked = cls(sorted(n_regions or ()), sorted(n_cells or ()))
-        for name, numbers in (("few_shot", asked.n_regions), ("few_shot_cells", asked.n_cells)):
-            for number in numbers:
-                check_range(number, name=name, low=1, integer=True)
+        asked = cls(_numbers(n_regions, name="few_shot"), _numbers(n_cells, name="few_shot_cells"))
         if any(asked) and (target != "accessibility" or tf_weight not in ("auto", "activity")):
             msg = (
                 "Expected target='accessibility' and tf_weight='activity' with a few-shot curve, since it is the activity that is "
@@ -53,8 +49,16 @@ class FewShot(NamedTuple):
             )
             raise ValueError(msg)
         if len(asked.n_cells):
-            check_cells(mdata, [name for fold in folds for name in fold.held_out], asked.n_cells)
+            check_cells(mdata)
         return asked
+
+
+def _numbers(numbers: int | Sequence[int] | None, *, name: str) -> list[int]:
+    """Sort numbers; one may stand alone."""
+    numbers = [] if numbers is None else list(numbers) if isinstance(numbers, Iterable) else [numbers]
+    for number in numbers:
+        check_range(number, name=name, low=1, integer=True)
+    return sorted(map(int, numbers))
 
 
 def read_accessibility(
@@ -63,6 +67,7 @@ def read_accessibility(
     regions: Mapping[str, Regions],
     names: Sequence[str],
     *,
+    folds: Sequence[Fold],
     known: Known,
     tf_weight: CrossWeight,
     kind: TargetKind,
@@ -93,6 +98,14 @@ def read_accessibility(
         )
         for name, part in regions.items()
     }
+    learnt = {name for fold in folds for name in fold.learnt}
+    unknown = [name for name, column in zip(names, parts["train"].target.T, strict=True) if np.isnan(column).all()]
+    if unknown := [name for name in unknown if name in learnt]:
+        msg = (
+            f"Expected accessibility of each training type in the train regions; of {listed(unknown)} none was measured there. Hold them "
+            "out in all folds, or leave them out: cell_types=..."
+        )
+        raise ValueError(msg)
     if np.isnan(parts["test"].target).all():
         msg = f"Expected accessibility of {listed(names)} in the test regions, to score it; nothing was measured there. See gb.pp.split_regions."
         raise ValueError(msg)

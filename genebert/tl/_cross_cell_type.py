@@ -11,10 +11,11 @@ from mudata import MuData
 
 from genebert import _keys, _mudata
 from genebert._logging import info
-from genebert._validate import check_cell_type, check_key, check_literal, check_range
+from genebert._validate import check_literal, check_range
 from genebert.model import GeneBERT
 from genebert.tl._binding_fit import BINDING_SETTINGS, binding_blocks
-from genebert.tl._cell_type_data import LEAST_REGIONS, Reader, region_rows, resolve_model
+from genebert.tl._cell_type_call import check_call, named_types
+from genebert.tl._cell_type_data import Reader, region_rows, resolve_model
 from genebert.tl._cell_type_few_shot import few_shot_table
 from genebert.tl._cell_type_fit import SETTINGS, Known
 from genebert.tl._cell_type_folds import Holdout, make_folds
@@ -23,7 +24,7 @@ from genebert.tl._cell_type_scores import TargetKind
 from genebert.tl._cell_type_table import ALL, GENEBERT, cross_table
 from genebert.tl._cross_accessibility import FewShot, accessibility_blocks, read_accessibility
 from genebert.tl._cross_binding import experiment_types, read_binding
-from genebert.tl._leak_guard import CrossTarget, CrossWeight, check_tf_weight
+from genebert.tl._leak_guard import CrossTarget, CrossWeight
 
 __all__ = ["cross_cell_type"]
 
@@ -44,8 +45,8 @@ def cross_cell_type(
     promoters: str | None = None,
     use_rep: str | None = None,
     quarters: Quarters = "all",
-    few_shot: Sequence[int] | None = None,
-    few_shot_cells: Sequence[int] | None = None,
+    few_shot: int | Sequence[int] | None = None,
+    few_shot_cells: int | Sequence[int] | None = None,
     max_regions: int = 50_000,
     n_draws: int = 300,
     seed: int = 0,
@@ -91,13 +92,15 @@ def cross_cell_type(
     quarters
         ``"all"``, or ``"headline"``: held-out types at test regions alone, which takes less time.
     few_shot
-        Numbers of train regions, such as ``[50, 500, 5000]``: how good is the activity that so many of them give?
+        Numbers of train regions, such as ``[50, 500, 5000]``: how good is the activity that so many of them give? All, where there
+        are fewer; the curve names the number that was used. NaN where they are too few for an activity.
     few_shot_cells
-        Numbers of cells, likewise: the counts of so many are drawn; all, where there are fewer.
+        Numbers of cells, likewise: the counts of so many are drawn.
     max_regions
         Most train regions that are learnt from, drawn at random where there are more.
     n_draws
-        Of the bootstrap: over chromosomes where five or more are scored, else over regions.
+        Of the bootstrap: over chromosomes where five or more are scored, else over regions. Above 100,000 scored regions fewer, 200
+        at least where so many are asked for.
     seed, device
         Of everything that is drawn; where the encoder runs.
     key_added
@@ -125,33 +128,31 @@ def cross_cell_type(
     >>> table["method"].iloc[0]
     'genebert'
     """
-    _mudata.check_mudata(mdata)
-    check_tf_weight(tf_weight, target)
-    for value, choices, name in ((known, Known, "known"), (kind, TargetKind, "kind"), (quarters, Quarters, "quarters")):
-        check_literal(value, choices, name=name)
+    options = {"known": known, "tf_weight": tf_weight, "seed": seed}
+    check_call(mdata, target=target, kind=kind, max_regions=max_regions, key_added=key_added, **options)
+    check_literal(quarters, Quarters, name="quarters")
     if target == "labels" and kind != "binary":
         msg = f"Expected kind='binary' with target='labels', which are 0 or 1; found {kind!r}. Leave `kind` out."
         raise ValueError(msg)
     check_range(n_draws, name="n_draws", low=50, integer=True)
-    check_range(max_regions, name="max_regions", low=LEAST_REGIONS, integer=True)
-    check_key(key_added, reserved=mdata.mod)
     experiments, names = (
-        experiment_types(mdata, labels, cell_types) if target == "labels" else ([], _cell_types(mdata, cell_types))
+        experiment_types(mdata, labels, cell_types)
+        if target == "labels"
+        else ([], named_types(mdata, cell_types, name="cell_types"))
     )
     folds = make_folds(mdata, holdout, cell_types=names)
-    few = FewShot.of(mdata, few_shot, few_shot_cells, tf_weight=tf_weight, target=target, folds=folds)
+    few = FewShot.of(mdata, few_shot, few_shot_cells, tf_weight=tf_weight, target=target)
     rows = region_rows(mdata, ("train", "test"), max_train=max_regions, seed=seed)
     encoder = resolve_model(model, device) if target == "accessibility" else None
     reader, marks = Reader.of(mdata, encoder, use_rep=use_rep, target=target)
     drawn = {"marks": marks, "promoters": promoters, "n_draws": n_draws, "seed": seed}
     regions = scored_regions(mdata, rows, encoder, cell_types=names, **drawn)
-    options = {"known": known, "tf_weight": tf_weight, "seed": seed}
     is_full, curve = quarters == "all", []
     if target == "labels":
         binding = read_binding(mdata, reader, regions, experiments, cell_types=names, **options)
         blocks, settings = binding_blocks(binding, folds, is_full=is_full), BINDING_SETTINGS
     else:
-        data, settings = read_accessibility(mdata, reader, regions, names, kind=kind, **options), SETTINGS
+        data, settings = read_accessibility(mdata, reader, regions, names, folds=folds, kind=kind, **options), SETTINGS
         blocks, curve = accessibility_blocks(mdata, data, folds, train=rows["train"], is_full=is_full, few=few)
     settings = {method: setting or known for method, setting in settings.items()}
     table = cross_table(blocks, kind=kind, settings=settings, target=target, known=known)
@@ -166,16 +167,6 @@ def cross_cell_type(
     digest = None if encoder is None else encoder.digest
     _keys.record(mdata, "cross_cell_type", key_added, params=params, model=digest, **results)
     return mdata if copy else None
-
-
-def _cell_types(mdata: MuData, cell_types: Sequence[str] | None) -> list[str]:
-    """Check those that take part."""
-    _keys.ACCESSIBILITY.get(mdata)
-    there = [str(name) for name in mdata[_keys.ATAC].var_names]
-    names = there if cell_types is None else list(dict.fromkeys(map(str, cell_types)))
-    for name in names:
-        check_cell_type(name, there)
-    return names
 
 
 def _tell(table: pd.DataFrame) -> None:

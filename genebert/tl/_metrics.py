@@ -72,16 +72,17 @@ def _pairs(truth: np.ndarray, called: np.ndarray) -> tuple[tuple[np.ndarray, np.
 def curves(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Areas under the ROC curve (ties count half) and under precision and recall (average precision), for each draw."""
     order = np.argsort(-score, kind="stable")
-    ranked = score[order]
+    ranked, truth = score[order], truth[order]
     first = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each group of ties
-    positive = np.add.reduceat(weights[:, order] * truth[order], first, axis=1)
-    negative = np.add.reduceat(weights[:, order] * ~truth[order], first, axis=1)
-    found, false = positive.cumsum(1), negative.cumsum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        above = found - positive / 2
-        auroc = (negative * above).sum(1) / (found[:, -1] * false[:, -1])
-        precision = np.nan_to_num(found / (found + false))
-        auprc = (positive * precision).sum(1) / found[:, -1]
+    auroc, auprc = np.empty((2, len(weights)))
+    for number, row in enumerate(weights):  # one that fits into the cache at a time
+        each = row[order].astype(np.float64)
+        positive, both = np.add.reduceat(each * truth, first), np.add.reduceat(each, first)
+        found, seen = positive.cumsum(), both.cumsum()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.nan_to_num(found / seen)
+            auroc[number] = (both - positive) @ (found - positive / 2) / (found[-1] * (seen[-1] - found[-1]))
+            auprc[number] = positive @ precision / found[-1]
     return auroc, auprc
 
 

@@ -12,26 +12,29 @@ from mudata import MuData
 from genebert import _keys, _mudata, _store
 from genebert._chunks import Progress, load_dense, row_chunks
 from genebert._logging import info
-from genebert._validate import check_cell_type, check_key, check_literal, check_range, listed
+from genebert._validate import check_range, listed
 from genebert.model import GeneBERT
 from genebert.model._cell_types import CellTypeModel, Features, fit_cell_types
+from genebert.tl._cell_type_call import check_call, named_types
 from genebert.tl._cell_type_data import (
+    LEAST_REGIONS,
     Reader,
     activity_on,
     cell_type_weights,
     chromosomes_of,
+    is_comparable,
     resolve_model,
     target_values,
 )
 from genebert.tl._cell_type_fit import Known
 from genebert.tl._cell_type_scores import TargetKind
-from genebert.tl._leak_guard import CrossWeight, check_held_out, check_tf_weight
+from genebert.tl._leak_guard import CrossWeight, check_held_out
 
 __all__ = ["transfer"]
 
 SHARE = 0.8  # of the regions that each model learns from
 STEP = 2**12  # regions predicted at once
-LEAST = 20
+WRITTEN = (_keys.PREDICTED, _keys.PREDICTED_SD)
 
 
 class _Task(NamedTuple):
@@ -115,7 +118,8 @@ def transfer(
     None, or the copy. Writes
 
     ``mdata["atac"].layers["predicted"]``
-        float32 ``(regions, cell types)``; NaN in the other cell types.
+        float32 ``(regions, cell types)``: `cell_types` are written anew, what earlier calls wrote of others stays, also under
+        another `key_added`; NaN in all others.
     ``mdata["atac"].layers["predicted_sd"]``
         float32, its standard deviation over models; NaN where there is one only.
     ``mdata.uns["genebert"]["transfer"][key_added]``
@@ -126,7 +130,8 @@ def transfer(
     KeyError
         When accessibility, sequences or calls are missing.
     ValueError
-        When a cell type is unknown or both new and learnt from, `tf_weight` would be the answer, or nothing is left to learn from.
+        When a cell type is unknown or both new and learnt from, `tf_weight` would be the answer, nothing is left to learn from,
+        or a layer of that name is there which no call wrote.
 
     Examples
     --------
@@ -135,21 +140,18 @@ def transfer(
     >>> mdata["atac"].layers["predicted"].shape
     (600, 6)
     """
-    _mudata.check_mudata(mdata)
-    check_tf_weight(tf_weight, "accessibility")
-    check_literal(known, Known, name="known")
-    check_literal(kind, TargetKind, name="kind")
+    options = {"known": known, "kind": kind, "tf_weight": tf_weight, "seed": seed}
+    check_call(mdata, target="accessibility", max_regions=max_regions, key_added=key_added, **options)
     check_range(n_models, name="n_models", low=1, integer=True)
-    check_range(max_regions, name="max_regions", low=LEAST, integer=True)
-    check_key(key_added, reserved=mdata.mod)
-    task = _task(mdata, cell_types, train_cell_types, known=known, kind=kind, tf_weight=tf_weight, seed=seed)
+    earlier = _earlier(mdata)
+    task = _task(mdata, cell_types, train_cell_types, **options)
     encoder = resolve_model(model, device)
     reader, _ = Reader.of(mdata, encoder, use_rep=use_rep, target="accessibility")
     fitted = _fitted(mdata, reader, task, n_models=n_models, max_regions=max_regions)
-    out = [_store.empty(mdata, mdata[_keys.ATAC].shape, np.float32, copy=copy) for _ in range(2)]
-    _predict(mdata, reader, task, fitted, out=out)
+    out = [_store.empty(mdata, mdata[_keys.ATAC].shape, np.float32, copy=copy) for _ in WRITTEN]
+    _predict(mdata, reader, task, fitted, earlier=earlier, out=out)
     mdata = _mudata.writable(mdata, copy=copy)
-    for slot, values in zip((_keys.PREDICTED, _keys.PREDICTED_SD), out, strict=True):
+    for slot, values in zip(WRITTEN, out, strict=True):
         slot.set(mdata, values)
     params = {
         "cell_types": task.new, "train_cell_types": task.learnt, "known": known, "tf_weight": tf_weight, "kind": kind,
@@ -159,19 +161,34 @@ def transfer(
     return mdata if copy else None
 
 
+def _earlier(mdata: MuData) -> list[Any]:
+    """What earlier calls predicted, for each layer that is written; None where there is nothing.
+
+    Raises
+    ------
+    ValueError
+        When there is a layer that no call wrote.
+    """
+    is_ours = bool(mdata.uns.get(_keys.UNS, {}).get("transfer", {}))
+    there = [slot for slot in WRITTEN if slot.has(mdata)]
+    if there and not is_ours:
+        msg = (
+            f"Expected no layer of yours where predictions are written; found {there[0].path}, of which no record of gb.tl.transfer "
+            "tells. Give it another name, or remove it."
+        )
+        raise ValueError(msg)
+    return [slot.get(mdata) if slot in there else None for slot in WRITTEN]
+
+
 def _task(
     mdata: MuData, cell_types: str | Sequence[str], train_cell_types: Sequence[str] | None, *, known: Known,
     kind: TargetKind, tf_weight: CrossWeight, seed: int,
 ) -> _Task:  # fmt: skip
     """Check cell types, and find the regions to learn from: train regions in which all that is learnt from was measured."""
-    _keys.ACCESSIBILITY.get(mdata)
-    there = [str(name) for name in mdata[_keys.ATAC].var_names]
-    new = [cell_types] if isinstance(cell_types, str) else [str(name) for name in cell_types]
-    learnt = (
-        [name for name in there if name not in new] if train_cell_types is None else [str(n) for n in train_cell_types]
-    )
-    for name in [*new, *learnt]:
-        check_cell_type(name, there)
+    there = named_types(mdata, None, name="cell_types")
+    new = sorted(named_types(mdata, cell_types, name="cell_types"))
+    others = [name for name in there if name not in new] if train_cell_types is None else train_cell_types
+    learnt = sorted(named_types(mdata, others, name="train_cell_types"))  # what is drawn hangs on no order
     check_held_out(new, learnt)
     if not new:
         msg = f"Expected `cell_types` to name what is predicted; found none. There are {listed(there)}."
@@ -183,8 +200,8 @@ def _task(
     for rows in row_chunks(mdata.n_obs):
         values = load_dense(_keys.ACCESSIBILITY.get(mdata), rows)[:, columns]
         train[rows] &= ~np.isnan(values).any(axis=1)
-    if train.sum() < LEAST:
-        msg = f"Expected at least {LEAST} train regions in which {listed(learnt)} were measured; found {int(train.sum())}."
+    if train.sum() < LEAST_REGIONS:
+        msg = f"Expected at least {LEAST_REGIONS} train regions in which {listed(learnt)} were measured; found {int(train.sum())}."
         raise ValueError(msg)
     tf_weight = "activity" if tf_weight == "auto" else tf_weight
     return _Task(new, learnt, np.flatnonzero(train), known, kind, tf_weight, seed)
@@ -210,7 +227,7 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
     weights = np.nan_to_num(weights)
     models = []
     for number in range(n_models):
-        part = np.sort(rng.permutation(len(rows))[: max(LEAST, int(share * len(rows)))])
+        part = np.sort(rng.permutation(len(rows))[: max(LEAST_REGIONS, int(share * len(rows)))])
         some = Features(*(None if values is None else values[part] for values in features))
         options = {"known": task.known, "kind": task.kind, "seed": task.seed + number, "groups": groups[part]}
         is_measured = task.tf_weight == "activity"
@@ -230,14 +247,16 @@ def _own_activity(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, column: i
     """Compute the activity of a new cell type where it was measured, float32 ``(TFs,)``, and from how many regions."""
     accessibility = load_dense(_keys.ACCESSIBILITY.get(mdata), rows)
     measured = np.flatnonzero(~np.isnan(accessibility[:, column]))
-    if not (accessibility[measured, column] > 0).any():
+    if not is_comparable(mdata, rows[measured], accessibility[measured], column):
         return np.full(motifs.shape[1], np.nan, dtype=np.float32), len(measured)
     found = activity_on(mdata, rows[measured], motifs[measured], accessibility[measured])
     return found[column], len(measured)
 
 
-def _predict(mdata: MuData, reader: Reader, task: _Task, fitted: _Fitted, *, out: list[Any]) -> None:
-    """Predict all regions chunk by chunk: mean and spread over models."""
+def _predict(
+    mdata: MuData, reader: Reader, task: _Task, fitted: _Fitted, *, earlier: list[Any], out: list[Any]
+) -> None:
+    """Predict all regions chunk by chunk: mean and spread over models, beside the cell types of earlier calls."""
     names = list(mdata[_keys.ATAC].var_names)
     learnt, new = ([names.index(name) for name in part] for part in (task.learnt, task.new))
     progress = Progress("transfer", mdata.n_obs)
@@ -245,8 +264,10 @@ def _predict(mdata: MuData, reader: Reader, task: _Task, fitted: _Fitted, *, out
         features = reader.read(rows)
         neighbours = target_values(mdata, rows, learnt, kind=task.kind) if task.known == "train_cell_types" else None
         found = np.stack([_predicted(model, fitted, features, neighbours) for model in fitted.models])
-        for values, part in zip(out, (found.mean(axis=0), _spread(found)), strict=True):
+        for before, values, part in zip(earlier, out, (found.mean(axis=0), _spread(found)), strict=True):
             full = np.full((len(part), len(names)), np.nan, dtype=np.float32)
+            if before is not None:
+                full[:] = load_dense(before, rows)
             full[:, new] = part
             values[rows] = full
         progress.update(rows.stop - rows.start)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from genebert._dna import reverse_complement
@@ -81,6 +82,22 @@ def test_activity_tells_a_new_type_from_the_others(made, nothing):
     assert found["genebert"].mean() == pytest.approx(truth.mean(), abs=0.05)  # probabilities
     wrong = nothing.predict(made.test, np.random.default_rng(0).permuted(made.activity[NEW], axis=1))
     assert auroc(truth, wrong) < auroc(truth, found["sequence_only"]) + 0.03
+
+
+@pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
+@pytest.mark.parametrize("kind", ["binary", "value"])
+def test_sequence_only_ranks_as_the_mean_of_the_heads_also_where_training_types_are_opposites(kind, known):
+    made = make(kind)
+    opposite = made.target[:, [0]] * -1 + (1 if kind == "binary" else 20)
+    target = np.hstack([made.target[:, :1], opposite])  # what one head says is wrong for the other type
+    target[::3, 1] = made.target[::3, 2]
+    model = fit_cell_types(
+        made.train, target, made.activity[[0]] * [[1], [-1]], known=known, kind=kind, seed=0, groups=made.groups
+    )
+    near = None if known == "nothing" else made.truth[:, [0, 0]]
+    found = model.predict(made.test, made.activity[[1]], neighbours=near, parts=True)["sequence_only"][:, 0]
+    mean = model.heads.score(made.test).heads.mean(axis=1, dtype=np.float64)
+    assert spearmanr(found, mean)[0] == pytest.approx(1)
 
 
 def test_measured_types_help(made, nothing, atlas):
@@ -223,6 +240,19 @@ def test_combiner_finds_the_coefficients():
     assert not np.array_equal(trees(matrix), found(matrix))
     line = fit_combiner(matrix, matrix[:, 0] * 2 + 1, is_binary=False, with_trees=False, seed=0)
     np.testing.assert_allclose(line(matrix), matrix[:, 0] * 2 + 1, atol=0.05)
+
+
+def test_a_single_column_keeps_its_order():
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(500, 1))
+    options = {"with_trees": False, "seed": 0, "keeps_order": True}
+    for wanted, is_binary in ((rng.random(500) > (matrix[:, 0] > 0), True), (-2 * matrix[:, 0] + 1, False)):
+        found = fit_combiner(matrix, wanted, is_binary=is_binary, **options)(matrix)
+        np.testing.assert_array_equal(np.argsort(found), np.argsort(matrix[:, 0]))
+        assert found.mean() == pytest.approx(wanted.mean(), abs=0.01)
+    rising = matrix[:, 0] * 2 + 1
+    free = fit_combiner(matrix, rising, is_binary=False, with_trees=False, seed=0)
+    np.testing.assert_array_equal(fit_combiner(matrix, rising, is_binary=False, **options).weight, free.weight)
 
 
 def test_ridge_is_the_same_by_both_gram_matrices():

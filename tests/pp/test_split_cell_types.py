@@ -38,7 +38,7 @@ def test_shares_of_any_number_type(toy, number):
 @pytest.mark.parametrize(
     ("holdout", "message"),
     [
-        (["T cell"], "`cell_type` to be one of B cell, .*; found 'T cell'"),
+        (["T cell"], "`holdout` to be one of B cell, .*; found 'T cell'"),
         ([], "found none"),
         (1.0, "takes all 6"),
         (2, "`holdout` to be a number"),

@@ -66,6 +66,17 @@ def test_no_validation_set(toy):
     assert set(splits(toy)) == {"train", "test"}
 
 
+@pytest.mark.parametrize("empty", [[], (), np.array([], dtype=str)])
+def test_an_empty_list_is_no_share(toy, empty):
+    gb.pp.split_regions(toy, val=empty, test=["chr1"])
+    assert set(splits(toy)) == {"train", "test"}
+    assert toy.uns[_keys.UNS]["split_regions"][_keys.REGION_SPLIT.key]["params"]["val"] == 0
+    other = gb.pp.split_regions(toy, by="similarity", val=empty, test=0.2, copy=True)
+    assert set(splits(other)) == {"train", "test"}
+    gb.pp.split_regions(toy, val=0.2, test=empty)
+    assert set(splits(toy)) == {"train", "val"}
+
+
 def test_order_of_regions_does_not_matter(toy):
     shuffled = toy[np.random.default_rng(0).permutation(600)].copy()
     gb.pp.split_regions(shuffled, rng=3)
@@ -104,7 +115,6 @@ def test_regions_with_and_without_chromosomes(toy, log, expect_refusal):
         ({"val": "chr1"}, r"Write \['chr1'\]"),
         ({"val": 1.5}, "`val` to be a number"),
         ({"val": ["chr1", "chr2", "chr3"], "test": ["chr4", "chr5", "chr6"]}, "none is left for train"),
-        ({"val": [], "test": ["chr1"]}, "none is left for val"),
         ({"by": "sequence"}, "`by` to be one of 'chromosome', 'similarity'; found 'sequence'"),
         ({"by": "similarity", "val": ["chr8"]}, "`val` to be a share with by=.*; found .*'chr8'.*by=\"chromosome\""),
         ({"by": "similarity", "test": "chr8"}, "`test` to be a share with by=.*; found 'chr8'"),

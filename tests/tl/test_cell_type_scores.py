@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from genebert.tl import _cell_type_scores
 from genebert.tl._cell_type_scores import column_draws, draws_of_regions, within_draws, within_region_auroc
 from genebert.tl._cell_type_table import Block, Column, cross_table
 
@@ -43,6 +44,27 @@ def test_what_is_drawn(n_chromosomes, unit):
     assert (weights[0] == 1).all()
     varies = [np.ptp(weights[:, chromosomes == name], axis=1).max() for name in np.unique(chromosomes)]
     assert (max(varies) == 0) == (unit == "chromosomes")  # a chromosome is drawn as a whole
+
+
+@pytest.mark.parametrize(("n_draws", "expected"), [(300, 200), (120, 120)])
+def test_two_hundred_draws_at_least_where_there_are_many_regions(n_draws, expected, monkeypatch):
+    monkeypatch.setattr(_cell_type_scores, "MOST_CELLS", 10_000)
+    weights, _ = draws_of_regions(np.full(500, "chr1"), n_draws=n_draws, seed=0)
+    assert weights.shape == (1 + expected, 500)
+    assert (weights.sum(axis=1) == 500).all()
+    assert draws_of_regions(np.full(40, "chr1"), n_draws=n_draws, seed=0)[0].shape == (1 + min(n_draws, 250), 40)
+
+
+def test_draws_in_parts_are_the_same_draws(monkeypatch):
+    rng = np.random.default_rng(0)
+    truth, score = rng.random((200, 3)), rng.random((200, 3))
+    found = []
+    for most in (10**7, 1_000):
+        monkeypatch.setattr(_cell_type_scores, "MOST_CELLS", most)
+        weights, _ = draws_of_regions(np.full(200, "chr1"), n_draws=60, seed=0)
+        column = column_draws(truth[:, 0], score[:, 0], weights, kind="value")
+        found.append(np.vstack([*column.values(), within_draws(truth, score, weights)[0]]))
+    np.testing.assert_allclose(found[1], found[0])
 
 
 def test_column_metrics_are_those_of_sklearn():

@@ -215,6 +215,43 @@ def test_few_shot_curve(small):
     assert by_regions[2] == pytest.approx(means(small).loc["genebert", "value"], abs=0.02)  # all of them
 
 
+def test_more_cells_than_there_are_means_all_of_them(small):
+    small["atac"].var[_keys.N_CELLS.key] = _keys.N_CELLS.get(small).where(small["atac"].var_names != "Monocyte", 60)
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot_cells=[70, 1_000, 2_000], **QUICK)
+    table = gb.get.cross_cell_type(small, rows="few_shot", metric="auroc")
+    table = table[table["method"] == "genebert"].set_index("cell_type")
+    most = int(_keys.N_CELLS.get(small)["Progenitor"])
+    assert table.loc[["Monocyte"], "n"].tolist() == [60]
+    assert table.loc["Progenitor", "n"].tolist() == table.loc["all", "n"].tolist() == [70, most]
+    assert table.loc["all", "value"].iloc[1] == pytest.approx(
+        (table.loc["Monocyte", "value"] + table.loc["Progenitor", "value"].iloc[1]) / 2
+    )
+
+
+@pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
+def test_few_regions_that_give_no_activity_are_nan(small, known):
+    train = np.asarray(_keys.REGION_SPLIT.get(small)) == "train"
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[train & (np.cumsum(train) > 5), 2] = (
+        np.nan
+    )  # Monocyte was measured in five regions, and is open in the first
+    values[np.flatnonzero(train)[:5], 2] = [1, 0, 0, 0, 0]
+    values[np.flatnonzero(train)[:4]] *= np.arange(6) == 2  # where no other type is
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.warns(UserWarning, match="No activity of Monocyte can be computed from n = 1 regions"):
+        gb.tl.cross_cell_type(small, "none", known=known, holdout=PAIR, few_shot=[1, 2, 5], **QUICK)
+    table = gb.get.cross_cell_type(small, rows="few_shot", metric="auroc").set_index(["cell_type", "method", "n"])
+    assert table.loc[("Monocyte", "genebert", 1), ["value", "low", "high"]].isna().all()
+    assert table.loc[("Progenitor", "sequence_only")].notna().all(axis=None)
+    assert table.loc[("Monocyte", "genebert", 5)].notna().all()
+
+
+def test_one_number_of_regions(small):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot=50, few_shot_cells=np.array([20]), **QUICK)
+    table = gb.get.cross_cell_type(small, rows="few_shot")
+    assert set(zip(table["unit"], table["n"], strict=True)) == {("regions", 50), ("cells", 20)}
+
+
 def test_expression_as_what_the_cell_type_is(small):
     activity = gb.pp.tf_activity(small, copy=True)
     _keys.TF_EXPRESSION.set(small, _keys.TF_ACTIVITY.get(activity) + 3)
@@ -222,6 +259,21 @@ def test_expression_as_what_the_cell_type_is(small):
     assert means(small).loc["sequence_only", "gain"] > 0.1
     gb.tl.cross_cell_type(small, "none", tf_weight="none", holdout=PAIR, **QUICK)
     assert means(small).loc["sequence_only", "gain"] == 0
+
+
+@pytest.mark.parametrize("kind", ["binary", "value"])
+def test_with_expression_a_type_may_be_unmeasured_where_it_is_held_out_but_not_where_it_is_learnt_from(small, kind):
+    activity = gb.pp.tf_activity(small, copy=True)
+    _keys.TF_EXPRESSION.set(small, _keys.TF_ACTIVITY.get(activity))
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[np.asarray(_keys.REGION_SPLIT.get(small)) == "train", 2] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    options = {"tf_weight": "expression", "kind": kind, **QUICK}
+    with pytest.raises(ValueError, match=r"of Monocyte none was measured there\. Hold them out in all folds"):
+        gb.tl.cross_cell_type(small, "none", holdout=[PAIR, ["B cell"]], **options)
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, **options)
+    table = gb.get.cross_cell_type(small)
+    assert table[table["method"] == "genebert"]["value"].notna().all()
 
 
 def test_binding_is_gated_by_the_accessibility_of_the_new_type(small):
@@ -283,9 +335,15 @@ def test_binding_where_one_of_those_held_out_together_has_no_accessibility(small
         ({"cell_types": ["Neuron", "B cell"]}, "one of B cell"),
         ({"use_rep": "X_none"}, "Run gb.tl.embed"),
         ({"promoters": "tss"}, "`promoters`"),
+        ({"holdout": ["Zed"]}, "Expected `holdout`"),
+        ({"cell_types": ["Zed"]}, "Expected `cell_types`"),
+        ({"seed": -1}, "`seed`"),
+        ({"seed": 1.5}, "`seed` to be an integer"),
+        ({"seed": 2**32}, "`seed`"),
         ({"few_shot": [0]}, "`few_shot`"),
         ({"few_shot": [5], "tf_weight": "none"}, "the activity that is computed"),
-        ({"few_shot_cells": [5_000]}, "Ask for fewer"),
+        ({"few_shot": 2.5}, "`few_shot` to be an integer"),
+        ({"few_shot_cells": "20"}, "`few_shot_cells` to be an integer"),
         ({"target": "labels", "labels": ["promoter"]}, "name a TF and a cell type"),
         ({"target": "labels", "labels": ["CTCF|Monocyte"], "holdout": "each"}, "two or more cell types"),
         ({"target": "labels", "tf_weight": "activity"}, "`tf_weight`"),

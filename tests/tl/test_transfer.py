@@ -113,12 +113,86 @@ def test_without_a_split_all_measured_regions_are_learnt_from(small):
         ({"known": "all"}, "`known`"),
         ({"n_models": 0}, "`n_models`"),
         ({"max_regions": 3}, "`max_regions`"),
+        ({"seed": -1}, "`seed`"),
+        ({"seed": 1.5}, "`seed` to be an integer"),
+        ({"cell_types": "Zed"}, "Expected `cell_types`"),
+        ({"train_cell_types": ["Zed"]}, "Expected `train_cell_types`"),
         ({"tf_weight": "expression"}, "Run gb.pp.tf_expression"),
     ],
 )
 def test_bad_input(small, options, message):
     with pytest.raises((ValueError, KeyError), match=message):
         gb.tl.transfer(small, "none", **{"cell_types": "Monocyte", **options})
+
+
+def where_known(mdata):
+    found = _keys.PREDICTED.get(mdata)
+    return [
+        name for name in mdata["atac"].var_names if np.isfinite(found[:, mdata["atac"].var_names.get_loc(name)]).all()
+    ]
+
+
+@pytest.mark.parametrize("is_store", [False, True])
+def test_a_call_replaces_what_it_names_and_leaves_what_earlier_ones_wrote(small, tmp_path, monkeypatch, is_store):
+    from genebert.tl import _transfer
+
+    monkeypatch.setattr(_transfer, "STEP", 100)
+    if is_store:
+        gb.io.write(small, tmp_path / "x.zarr")
+        small = gb.io.open(tmp_path / "x.zarr")
+    gb.tl.transfer(small, "none", cell_types=["Monocyte", "B cell"], n_models=2)
+    before = [np.array(slot.get(small)) for slot in (_keys.PREDICTED, _keys.PREDICTED_SD)]
+    if is_store:
+        small = gb.io.open(tmp_path / "x.zarr")
+    gb.tl.transfer(small, "none", cell_types=["B cell", "Progenitor"], n_models=2, seed=1, key_added="other")
+    after = gb.io.read(tmp_path / "x.zarr") if is_store else small
+    assert where_known(after) == ["B cell", "Monocyte", "Progenitor"]
+    b_cell, monocyte = (after["atac"].var_names.get_loc(name) for name in ("B cell", "Monocyte"))
+    for slot, values in zip((_keys.PREDICTED, _keys.PREDICTED_SD), before, strict=True):
+        np.testing.assert_array_equal(slot.get(after)[:, monocyte], values[:, monocyte])
+        assert not np.array_equal(slot.get(after)[:, b_cell], values[:, b_cell])
+    copy = gb.tl.transfer(small, "none", cell_types="Megakaryocyte", n_models=1, copy=True)
+    assert set(where_known(copy)) == {"B cell", "Megakaryocyte", "Monocyte", "Progenitor"}
+
+
+def test_a_call_that_fails_loses_nothing(small, tmp_path, monkeypatch):
+    from genebert.tl import _transfer
+
+    def fail(*_args, **_kwargs):
+        raise RuntimeError
+
+    gb.io.write(small, tmp_path / "x.zarr")
+    opened = gb.io.open(tmp_path / "x.zarr")
+    gb.tl.transfer(opened, "none", cell_types="Monocyte", n_models=1)
+    monkeypatch.setattr(_transfer, "_spread", fail)
+    with pytest.raises(RuntimeError):
+        gb.tl.transfer(opened, "none", cell_types="B cell", n_models=1)
+    assert where_known(gb.io.read(tmp_path / "x.zarr")) == ["Monocyte"]
+
+
+@pytest.mark.parametrize("slot", [_keys.PREDICTED, _keys.PREDICTED_SD])
+def test_a_layer_of_the_user_is_refused(small, monkeypatch, slot):
+    from genebert.tl import _transfer
+
+    monkeypatch.setattr(_transfer, "_fitted", None)  # nothing is computed before
+    own = np.ones(small["atac"].shape, dtype=np.float32)
+    slot.set(small, own)
+    with pytest.raises(ValueError, match=r"no record of gb\.tl\.transfer tells\. Give it another name, or remove it"):
+        gb.tl.transfer(small, "none", cell_types="Monocyte")
+    np.testing.assert_array_equal(slot.get(small), 1)
+
+
+def test_the_order_of_the_cell_types_changes_nothing(small):
+    names = ["Progenitor", "B cell", "Erythroid cell", "Megakaryocyte"]
+    turned = small.copy()
+    turned.mod["atac"] = turned["atac"][:, ::-1].copy()
+    found = []
+    for mdata, types in ((small, names), (small, names[::-1]), (turned, names)):
+        new = ["Monocyte", "Dendritic cell"] if mdata is small else ["Dendritic cell", "Monocyte"]
+        made = gb.tl.transfer(mdata, "none", cell_types=new, train_cell_types=types, n_models=2, copy=True)
+        found.append(_keys.PREDICTED.get(made)[:, made["atac"].var_names.get_loc("Monocyte")])
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_allclose(found[2], found[0], atol=1e-4)
 
 
 def test_a_bad_key_changes_nothing(small):

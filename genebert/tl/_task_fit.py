@@ -13,6 +13,7 @@ import torch
 from mudata import MuData
 
 from genebert import _keys, _mudata
+from genebert._chunks import Progress
 from genebert._dna import N
 from genebert._logging import info, warn
 from genebert._validate import check_literal, check_range, listed
@@ -251,13 +252,17 @@ def _compared(
     found = {}
     if not len(scored):
         return found
-    for name in BASELINES if names is None else names:
-        if (name == "accessibility" and data.contexts is None) or (name in PARTS and method == "probe"):
-            continue
+    names = [
+        name for name in (BASELINES if names is None else names)
+        if not (name == "accessibility" and data.contexts is None) and not (name in PARTS and method == "probe")
+    ]  # fmt: skip
+    progress = Progress("comparing", len(names), unit="baselines", device=data.device)
+    for name in names:
         model = member.models.get(name) or baseline(name, data, method=method)
         truth = data.targets.take(data.inner)
         stack = fit_stack([model.logits(data.inputs.take(data.inner))], truth)
         found[name] = probabilities(stack([model.logits(inputs)]), data.targets.kind)
+        progress.update(1)
     return found
 
 

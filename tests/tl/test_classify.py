@@ -1,11 +1,13 @@
 """gb.tl.classify, its presets, and gb.tl.predict."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import genebert as gb
-from genebert import _keys
+from genebert import _chunks, _keys
 from genebert._dna import decode, reverse_complement
 from genebert._motifs import WEIGHTS
 from genebert.model import Task
@@ -114,6 +116,16 @@ def test_predict_new_regions(fitted, tmp_path):
         task.predict_codes(codes[:, :100])
     with pytest.raises(ValueError, match="Expected no `cell_type`"):
         task.predict_codes(codes, cell_type="Monocyte")
+
+
+def test_progress_is_told_while_networks_train(base, small, monkeypatch, log):
+    monkeypatch.setattr(_chunks, "_TELL_AFTER", 0.0)
+    gb.tl.classify(small.copy(), base, labels="promoter", max_epochs=1, baselines=["kmer", "position_1mer"])
+    text = "\n".join(log.messages)
+    assert re.search(
+        r"training a network, 1 epochs at most: \d+ of \d+ regions on cpu \| [\d,.]+ regions/s \| \d+ s left", text
+    )
+    assert re.search(r"comparing: 1 of 2 baselines on cpu", text)
 
 
 def test_it_repeats_and_reads_no_label_that_it_is_scored_on(base, small):

@@ -14,7 +14,7 @@ import torch
 from genebert._chunks import row_chunks
 from genebert._validate import check_cell_type, check_range
 from genebert.model._linear import LinearModel
-from genebert.model._pretrained import fingerprint, read_weights, write_weights
+from genebert.model._pretrained import fingerprint, read_weights, task_folder, write_weights
 from genebert.model._stack import Member, Stack
 from genebert.model._targets import Kind, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet
@@ -228,7 +228,7 @@ class Task:
         Parameters
         ----------
         dir_path
-            The folder.
+            The folder, or the one that ``genebert classify`` wrote, with the task in ``task/``.
         device
             ``"auto"`` or one of torch's.
 
@@ -239,7 +239,7 @@ class Task:
         ValueError
             When it holds something else, or a file is damaged.
         """
-        tensors, description = read_weights(Path(dir_path), part="task")
+        tensors, description = read_weights(task_folder(dir_path), part="task")
         about = description["task"]
         members = []
         for number, known in enumerate(about["members"]):

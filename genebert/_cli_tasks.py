@@ -114,5 +114,6 @@ def _report(mdata: MuData, task: Any, folder: Path) -> None:
     axes = gb.pl.evaluation(mdata, key=FOLDER)
     figure = axes.figure if hasattr(axes, "figure") else axes[0].figure
     figure.savefig(folder / PLOT, dpi=150, bbox_inches="tight")
-    first = table[(table["output"] == table["output"].iloc[0]) & table["metric"].isin(["auroc", "mcc"])]
+    first = table[table["output"] == table["output"].iloc[0]]
+    first = first[first["metric"].isin(["auroc", "mcc"] if "auroc" in set(first["metric"]) else ["accuracy"])]
     typer.echo(first[["method", "split", "metric", "value", "low", "high"]].round(3).to_string(index=False))

@@ -15,6 +15,7 @@ from genebert._chunks import row_chunks
 from genebert._validate import check_cell_type, check_range
 from genebert.model._linear import LinearModel
 from genebert.model._pretrained import fingerprint, read_weights, task_folder, write_weights
+from genebert.model._settings import check_device
 from genebert.model._stack import Member, Stack
 from genebert.model._targets import Kind, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet
@@ -237,8 +238,9 @@ class Task:
         FileNotFoundError
             When the folder holds no task.
         ValueError
-            When it holds something else, or a file is damaged.
+            When it holds something else, a file is damaged, or there is no such device.
         """
+        check_device(device, name="device")
         tensors, description = read_weights(task_folder(dir_path), part="task")
         about = description["task"]
         members = []

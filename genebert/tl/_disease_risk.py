@@ -83,7 +83,7 @@ def disease_risk(
     A tuple with three tables:
 
     - ``predictions``: variants with ``risk_score``; individuals with ``disease_risk`` (`key_added`) and ``burden``. Float64, each computed when
-      it was held out, NaN where it was not used.
+      it was held out, NaN where it was not used. The burden of individuals without any dosage is NaN, too.
     - ``metrics``: method, metric (``auroc``), value, low, high, pvalue, n, n_positive; one row for each set of features.
     - ``weights``: feature and coefficient of a fit on all rows.
 
@@ -95,7 +95,7 @@ def disease_risk(
     TypeError
         When `data` is neither.
     ValueError
-        When a column is missing, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
+        When a column is missing, no effect matches the variants of the matrix, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
         has several effects, or `key_added` names a column that holds something else.
 
     Examples

@@ -13,6 +13,7 @@ import torch
 
 from genebert._chunks import row_chunks
 from genebert._validate import check_cell_type, check_range
+from genebert.model._kernel import KernelModel
 from genebert.model._linear import LinearModel
 from genebert.model._pretrained import fingerprint, read_weights, task_folder, write_weights
 from genebert.model._settings import check_device
@@ -25,7 +26,7 @@ from genebert.model._trees import BoostedTrees
 
 __all__ = ["Task"]
 
-_MODELS = {model.name: model for model in (NetworkModel, ProbeModel, LinearModel, BoostedTrees)}
+_MODELS = {model.name: model for model in (NetworkModel, ProbeModel, LinearModel, KernelModel, BoostedTrees)}
 
 
 class Task:

@@ -243,7 +243,8 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
     else:
         net, losses = network(data)
         models = {"network": net, "kmers": kmers(data)}
-        models["motif_boosting"] = baseline("motif_boosting", data, method=method)
+        for name in ("kernel", "motif_boosting") if data.options.both_strands else ("motif_boosting",):
+            models[name] = baseline(name, data, method=method)
     inner = data.inputs.take(data.inner)
     stack = fit_stack([model.logits(inner) for model in models.values()], data.targets.take(data.inner))
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(models, stack.weight, strict=True))
@@ -261,7 +262,7 @@ def _compared(
         return found
     names = [
         name for name in (BASELINES if names is None else names)
-        if not (name == "accessibility" and data.contexts is None) and not (name in PARTS and method == "probe")
+        if not (name == "accessibility" and data.contexts is None) and not (name in PARTS and name not in member.models)
     ]  # fmt: skip
     progress = Progress("comparing", len(names), unit="baselines", device=data.device)
     for name in names:

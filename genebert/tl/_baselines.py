@@ -130,7 +130,7 @@ def probe(data: FitData, *, pretrained: bool = True, half: Half = "joint") -> Pr
         net.set_tf_scale(trained.tf_mean.cpu(), trained.tf_sd.cpu())
     return fit_probe(
         net.to(data.device), data.inputs, data.targets, tfs=(data.motifs.tfs, data.model.tfs), **data.rows,
-        both_strands=data.options.both_strands, half=half,
+        both_strands=data.options.both_strands, half=half, contexts=None if half == "sequence" else data.contexts,
     )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def classify(
     """
     check_task_options(
         mdata, method=method, strands=strands, n_models=n_models, class_weight=class_weight, max_epochs=max_epochs,
-        batch_size=batch_size, baselines=baselines, key_added=key_added,
+        batch_size=batch_size, baselines=baselines, seed=seed, device=device, key_added=key_added,
     )  # fmt: skip
     check_literal(tf_weight, OutputWeight, name="tf_weight")
     names, values = label_values(mdata, labels)

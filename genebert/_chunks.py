@@ -96,5 +96,5 @@ class Progress:
             left = (self.n_total - self.n_done) / self.speed
             info(
                 f"{self.what}: {self.n_done:,} of {self.n_total:,} {self.unit} on {self.device} | "
-                f"{self.speed:,.0f} {self.unit}/s | {left:.0f} s left"
+                f"{self.speed:,.{0 if self.speed >= 10 else 2}f} {self.unit}/s | {left:.0f} s left"
             )

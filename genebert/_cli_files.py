@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,12 @@ import genebert as gb
 if TYPE_CHECKING:
     from mudata import MuData
 
-__all__ = ["CELLS", "FASTA", "check_output", "check_sequences", "ends_in", "read"]
+__all__ = ["CELLS", "FASTA", "TABLES", "check_output", "check_sequences", "ends_in", "read"]
 
 CONTAINERS = (".h5mu", ".zarr")
 FASTA = (".fa", ".fasta", ".fna")
-SEQUENCES = (*FASTA, ".tsv", ".csv")
+TABLES = (".tsv", ".csv")
+SEQUENCES = (*FASTA, *TABLES)
 REGIONS = (".bed", ".narrowpeak", ".broadpeak")
 CELLS = (".h5ad",)
 TENX = (".h5",)
@@ -33,9 +35,18 @@ def check_sequences(path: Path, *, has_sequences: bool) -> None:
 
 
 def read(
-    path: Path, *, groupby: str | None, replicate: str | None, duplicates: str, labels: Path | None = None
+    path: Path,
+    *,
+    groupby: str | None,
+    replicate: str | None,
+    duplicates: str,
+    labels: Path | None = None,
+    label_columns: Sequence[str] | None = None,
 ) -> MuData:
-    """Read regions, sequences, cells x peaks or a MuData, by the end of the name; `labels` are those of a FASTA."""
+    """Read regions, sequences, cells x peaks or a MuData, by the end of the name; `labels` are those of a FASTA.
+
+    `label_columns` are those of a table of sequences, which must be there.
+    """
     if labels is not None and not ends_in(path, FASTA):
         msg = f"Expected --label-table only beside a FASTA ({', '.join(FASTA)}); found {path.name!r}. Leave it out."
         raise ValueError(msg)
@@ -56,7 +67,7 @@ def read(
     if ends_in(path, CONTAINERS):
         return gb.io.read(path)
     if ends_in(path, SEQUENCES):
-        return gb.io.read_sequences(path, labels=labels)
+        return gb.io.read_sequences(path, labels=labels, label_columns=label_columns)
     if ends_in(path, REGIONS):
         return gb.io.read_regions(path, duplicates=duplicates)
     known = ", ".join((*REGIONS, *SEQUENCES, *CELLS, *CONTAINERS))

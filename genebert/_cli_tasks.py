@@ -10,8 +10,10 @@ import typer
 
 import genebert as gb
 from genebert import _keys
-from genebert._cli_files import FASTA, check_output, check_sequences, ends_in, read
+from genebert._cli_files import FASTA, TABLES, check_output, check_sequences, ends_in, read
+from genebert._files import TASK_FOLDER
 from genebert._validate import check_literal
+from genebert.io._read_sequences import LABEL_COLUMN
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["classify", "register_tasks"]
 
 TASKS = ("classify", "promoter", "tf_binding", "splice_site")
-TABLE, PLOT, FOLDER = "evaluation.tsv", "evaluation.png", "task"
+TABLE, PLOT, FOLDER = "evaluation.tsv", "evaluation.png", TASK_FOLDER
 
 
 def register_tasks(app: typer.Typer, plain_errors: Callable[..., Any]) -> None:
@@ -31,8 +33,8 @@ def classify(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Sequences with labels (.tsv, .csv: columns `sequence`, `label`; or .fa with --label-table), or an .h5mu or "
-            ".zarr with labels.",
+            help="Sequences with labels (.tsv, .csv: columns `sequence`, `label` or those of --labels; or .fa with "
+            "--label-table), or an .h5mu or .zarr with labels.",
             show_default=False,
         ),
     ],
@@ -79,7 +81,9 @@ def classify(
     if (output / FOLDER / WEIGHTS).exists():
         msg = f"Expected no task in {output}; found one. Choose another folder, or remove it."
         raise ValueError(msg)
-    mdata = read(data, groupby=None, replicate=None, duplicates="error", labels=label_table)
+    named = None if labels is None else [name.strip() for name in labels.split(",")]
+    columns = (named or [LABEL_COLUMN]) if ends_in(data, TABLES) else None
+    mdata = read(data, groupby=None, replicate=None, duplicates="error", labels=label_table, label_columns=columns)
     check_sequences(data, has_sequences=_keys.DNA_CODE.has(mdata))
     if ends_in(data, FASTA) and label_table is None:
         msg = f"Expected labels beside the FASTA {data.name!r}; found none. Give them: --label-table labels.tsv."
@@ -87,7 +91,7 @@ def classify(
     _keys.LABELS.get(mdata)
     if not _keys.REGION_SPLIT.has(mdata):
         gb.pp.split_regions(mdata, by="similarity", val=0)
-    columns = list(mdata[_keys.LABEL].var_names) if labels is None else [name.strip() for name in labels.split(",")]
+    columns = list(mdata[_keys.LABEL].var_names) if named is None else named
     chosen = None if labels is None and task != "classify" else columns if len(columns) > 1 else columns[0]
     fitted = getattr(gb.tl, task)(
         mdata, model, labels=chosen, method=method, n_models=n_models, seed=seed, device=device, key_added=FOLDER
@@ -110,5 +114,6 @@ def _report(mdata: MuData, task: Any, folder: Path) -> None:
     axes = gb.pl.evaluation(mdata, key=FOLDER)
     figure = axes.figure if hasattr(axes, "figure") else axes[0].figure
     figure.savefig(folder / PLOT, dpi=150, bbox_inches="tight")
-    first = table[(table["output"] == table["output"].iloc[0]) & table["metric"].isin(["auroc", "mcc"])]
+    first = table[table["output"] == table["output"].iloc[0]]
+    first = first[first["metric"].isin(["auroc", "mcc"] if "auroc" in set(first["metric"]) else ["accuracy"])]
     typer.echo(first[["method", "split", "metric", "value", "low", "high"]].round(3).to_string(index=False))

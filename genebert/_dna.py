@@ -7,7 +7,17 @@ from functools import cache
 
 import numpy as np
 
-__all__ = ["BASES", "N_BASES", "N", "decode", "encode", "gc_content", "kmer_ids", "reverse_complement"]
+__all__ = [
+    "BASES",
+    "N_BASES",
+    "N",
+    "decode",
+    "encode",
+    "foreign_letter",
+    "gc_content",
+    "kmer_ids",
+    "reverse_complement",
+]
 
 BASES = "ACGTN"
 N_BASES = 4
@@ -16,6 +26,8 @@ N = 4
 _ENCODE = np.full(256, N, dtype=np.uint8)
 for _code, _letters in enumerate(("Aa", "Cc", "Gg", "TtUu")):  # RNA is read as the DNA that it was copied from
     _ENCODE[[ord(letter) for letter in _letters]] = _code
+_IUPAC = np.zeros(256, dtype=bool)
+_IUPAC[np.frombuffer(b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv", dtype=np.uint8)] = True
 _DECODE = np.frombuffer(BASES.encode(), dtype=np.uint8)
 _COMPLEMENT = np.array([3, 2, 1, 0, 4], dtype=np.uint8)
 
@@ -26,6 +38,12 @@ def encode(sequence: str | bytes | np.ndarray) -> np.ndarray:
         sequence = sequence.encode("ascii", errors="replace")
     letters = np.frombuffer(sequence, dtype=np.uint8) if isinstance(sequence, bytes) else sequence
     return _ENCODE[letters]
+
+
+def foreign_letter(sequence: str) -> int | None:
+    """Place of the first letter that is no IUPAC code of a base; None where all are."""
+    is_foreign = ~_IUPAC[np.frombuffer(sequence.encode("ascii", errors="replace"), dtype=np.uint8)]
+    return int(is_foreign.argmax()) if is_foreign.any() else None
 
 
 def decode(codes: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Text files, plain or gzipped."""
+"""Text files, plain or gzipped, and names of folders."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import gzip
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["GZIP_MAGIC", "open_text"]
+__all__ = ["GZIP_MAGIC", "TASK_FOLDER", "open_text"]
 
 GZIP_MAGIC = b"\x1f\x8b"
+TASK_FOLDER = "task"
+"""Where the task lies in a folder that `genebert classify` writes."""
 
 
 def open_text(path: Path) -> TextIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
@@ -14,7 +15,9 @@ __all__ = [
     "check_key",
     "check_layer",
     "check_literal",
+    "check_path",
     "check_range",
+    "check_rng",
     "listed",
 ]
 
@@ -56,6 +59,21 @@ def check_range(
         kind = "an integer" if integer else "a number"
         msg = f"Expected `{name}` to be {kind}{_bounds(low=low, high=high, above=above)}; found {value!r}."
         raise ValueError(msg)
+
+
+def check_rng(value: Any, *, name: str) -> None:
+    """Raise unless `value` seeds a generator of numpy: a whole number, 0 or more, a generator, or None."""
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
+    if not is_whole and not isinstance(value, (np.random.Generator, type(None))):
+        msg = f"Expected `{name}` to be an integer, 0 or more, a numpy Generator, or None; found {value!r}."
+        raise ValueError(msg)
+
+
+def check_path(path: Any, *, name: str, remedy: str) -> None:
+    """Raise unless `path` is text or a path."""
+    if not isinstance(path, (str, os.PathLike)):
+        msg = f"Expected `{name}` to be the path of a file; found {type(path).__name__}. {remedy}"
+        raise TypeError(msg)
 
 
 def _bounds(*, low: float | None, high: float | None, above: float | None) -> str:

@@ -33,6 +33,10 @@ def test_sequences_with_labels(toy, tmp_path):
     assert set(pd.read_csv(out / "evaluation.tsv", sep="\t").columns) == set(_keys.EVALUATION_COLUMNS)
     assert (out / "evaluation.png").exists()
     assert Task.load(out / "task", device="cpu").outputs == ["label"]
+    assert Task.load(out, device="cpu").digest == Task.load(out / "task", device="cpu").digest
+    pd.DataFrame({"sequence": bases, "strong": table["label"], "label": 0}).to_csv(tmp_path / "y.csv", index=False)
+    result = run("classify", tmp_path / "y.csv", "--labels", "strong", "--method", "probe", "-o", tmp_path / "strong")
+    assert result.exit_code == 0, result.output
     assert _keys.PROBABILITY.key in gb.io.read(tmp_path / "p.h5mu").obsm
     again = run("classify", tmp_path / "x.tsv", "-o", out)
     assert again.exit_code == 1
@@ -74,6 +78,7 @@ def test_mistakes(tmp_path):
     (tmp_path / "x.tsv").write_text("sequence\nACGT\n")
     result = run("classify", tmp_path / "x.tsv", "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "labels" in result.output
+    message = "Expected a table (x.tsv) with column(s) sequence, label; label missing. Found: sequence."
+    assert message in " ".join(result.output.split())
     result = run("classify", tmp_path / "x.tsv", "--task", "guess", "-o", tmp_path / "out")
     assert "--task" in result.output

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from genebert._dna import N, encode, gc_content
+from genebert._dna import N, encode, foreign_letter, gc_content
 from genebert._keys import (
     COUNTS,
     DNA_CODE,
@@ -63,6 +63,7 @@ def add_codes(seq: AnnData, sequences: Sequence[str], *, centred: bool = False) 
     if bad:
         msg = f"Expected a sequence for each record; {len(bad)} are empty: {listed(bad)}. Remove these rows."
         raise ValueError(msg)
+    _check_letters(seq.obs_names, sequences)
     lengths = np.array([len(text) for text in sequences])
     if lengths.max() > MAX_LENGTH:
         msg = (
@@ -150,6 +151,18 @@ def labels_modality(frame: pd.DataFrame, *, names: pd.Index, task: str | None = 
     )
     matrix = np.column_stack(list(values.values()))
     return AnnData(X=matrix, obs=pd.DataFrame(index=names), var=var)
+
+
+def _check_letters(names: pd.Index, sequences: Sequence[str]) -> None:
+    """Raise where a letter stands for no base."""
+    for name, text in zip(names, sequences, strict=True):
+        place = foreign_letter(text)
+        if place is not None:
+            msg = (
+                f"Expected sequences of A, C, G, T, U, N and the other IUPAC codes of bases, which are read as N; found {text[place]!r} "
+                f"at position {place + 1} of {name}. Check the column, or write N for what is not known."
+            )
+            raise ValueError(msg)
 
 
 def _report_unknown(codes: np.ndarray) -> None:

@@ -61,13 +61,14 @@ def read_sequences(
     -------
     MuData with the modalities
 
-    - ``seq``: `.obsm` bases (uint8, shorter sequences padded with N on the right), `.obs` width and GC.
+    - ``seq``: `.obsm` bases (uint8; U is read as T, IUPAC codes of several bases as N; shorter sequences are padded with N on the
+      right), `.obs` width and GC.
     - ``labels``, where there are any: `.X` float32 ``(sequences, label columns)``, NaN = not labelled.
 
     Raises
     ------
     ValueError
-        When there is no sequence, one is empty, a name is repeated, a column is missing, or a label belongs to no record.
+        When there is no sequence, one is empty or holds a letter that is no IUPAC code of a base, a name is repeated, a column is missing, or a label belongs to no record.
 
     Examples
     --------

@@ -14,7 +14,7 @@ import pandas as pd
 from genebert import _keys
 from genebert._genome import Genome, check_genome
 from genebert._logging import info
-from genebert._validate import check_literal, listed
+from genebert._validate import check_literal, check_path, listed
 from genebert._variants import (
     ALT,
     CHROM,
@@ -81,8 +81,10 @@ def read_variants(
     ------
     FileNotFoundError
         When there is no such file.
+    TypeError
+        When `path` is no path.
     ValueError
-        When the file is damaged or a BCF, a header lacks a column, or REF differs from the genome in most rows.
+        When the file is damaged, empty or a BCF, a header lacks a column, or REF differs from the genome in most rows.
 
     Examples
     --------
@@ -93,6 +95,7 @@ def read_variants(
     >>> gb.io.read_variants(path)["status"].tolist()
     ['multi-allelic', 'multi-allelic', 'symbolic allele']
     """
+    check_path(path, name="path", remedy="A table of variants goes to gb.tl.variant_effect as it is.")
     check_literal(mismatch, Mismatch, name="mismatch")
     if genome is not None:
         check_genome(genome, or_path=True)

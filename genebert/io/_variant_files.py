@@ -56,12 +56,13 @@ def read_variant_file(path: Path) -> VariantFile:
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is damaged, is a BCF, or has a header without one of the columns.
+        When the file is damaged, empty or a BCF, or has a header without one of the columns.
     """
     numbered = _lines(path)
     first = next(numbered, None)
     if first is None:
-        return VariantFile()
+        msg = f"Expected a VCF or a table of variants; {path} is empty. A file without variants holds its header at least."
+        raise ValueError(msg)
     lines = chain([first], numbered)
     if _is_vcf(path, first[1]):
         file = VariantFile()

@@ -21,7 +21,8 @@ WIDTH = 0.2
 KERNEL_PENALTY = 1.5
 N_LANDMARKS = 4_000
 """Regions whose kernels with all others stand for the whole kernel (Nystroem's approximation)."""
-JITTER = 1e-3
+JITTER = 1e-6
+"""Added to the diagonal, per region, since products are summed in 32 bits; regions may occur twice."""
 
 
 class Features(NamedTuple):
@@ -45,13 +46,15 @@ class Features(NamedTuple):
         blocks = [np.maximum(self.motifs, 0).astype(np.float32)]
         if self.vectors is not None:
             blocks.append(np.asarray(self.vectors, dtype=np.float32))
-        if self.codes is not None:
-            blocks += [np.sqrt(_kmers(self.codes, k)) for k in K]
-        return blocks
+        return blocks + [np.sqrt(_kmers(self.codes, k)) for k in self._lengths()]
 
     def weights(self) -> list[float]:
         """Mean square of each block per region, once standardised; all lengths of k-mers together count as one block."""
-        return [1.0] * (1 + (self.vectors is not None)) + [1 / len(K)] * (len(K) if self.codes is not None else 0)
+        lengths = self._lengths()
+        return [1.0] * (1 + (self.vectors is not None)) + [1 / len(lengths) for _ in lengths]
+
+    def _lengths(self) -> list[int]:
+        return [] if self.codes is None else [k for k in K if k <= self.codes.shape[1]]
 
 
 def _kmers(codes: np.ndarray, k: int) -> np.ndarray:
@@ -121,7 +124,7 @@ def fit_ridge(matrix: np.ndarray, wanted: np.ndarray, *, metric: np.ndarray | No
         gram[np.diag_indices(len(gram))] += PENALTY
     else:
         gram += KERNEL_PENALTY * metric
-        gram[np.diag_indices(len(gram))] += JITTER
+        gram[np.diag_indices(len(gram))] += JITTER * len(matrix)
     right = wanted.astype(np.float64) if is_wide else (matrix.T @ wanted).astype(np.float64)
     found = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), right, check_finite=False)
     found = found.astype(np.float32)

@@ -28,7 +28,7 @@ from genebert._validate import check_literal, check_range
 from genebert.model._callbacks import Checkpoints, Progress, quiet_training
 from genebert.model._checkpoint import CHECKPOINT, check_same, read_checkpoint, write_checkpoint
 from genebert.model._plan import PretrainingPlan
-from genebert.model._settings import TrainingSettings, check_device
+from genebert.model._settings import TrainingSettings, check_cuda
 from genebert.model._state import capture, restore, run_settings
 from genebert.model._training import Prepared, PretrainingData, prepare
 
@@ -51,7 +51,7 @@ def check_run(
 ) -> None:
     """Check what is no setting of a run before anything is changed."""
     check_range(checkpoint_minutes, name="checkpoint_minutes", low=0)
-    check_device(trainer_kwargs.get("accelerator"), name="accelerator")
+    check_cuda(trainer_kwargs.get("accelerator"), name="accelerator")
     for theirs in trainer_kwargs:
         if theirs in _OURS:
             raise TypeError(f"Expected `{_OURS[theirs]}`; found `{theirs}`. Write {_OURS[theirs]}=... instead.")

@@ -12,10 +12,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-__all__ = ["FORMAT_VERSION", "fingerprint", "load_state", "read_weights", "write_weights"]
+from genebert._files import TASK_FOLDER
+
+__all__ = ["FORMAT_VERSION", "fingerprint", "load_state", "read_weights", "task_folder", "write_weights"]
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def task_folder(directory: str | Path) -> Path:
+    """Return the folder of a task: this one, or the one in it that `genebert classify` writes."""
+    directory = Path(directory)
+    inner = directory / TASK_FOLDER
+    return inner if not (directory / WEIGHTS).exists() and (inner / WEIGHTS).is_file() else directory
 
 
 def write_weights(

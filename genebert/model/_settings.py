@@ -15,7 +15,7 @@ from genebert._data import TFWeight
 from genebert._validate import check_cell_type, check_literal, check_range, listed
 from genebert.nn import OBJECTIVES
 
-__all__ = ["Precision", "TrainingSettings", "check_device", "objective_weights", "resolve_cell_types"]
+__all__ = ["Precision", "TrainingSettings", "check_cuda", "check_device", "objective_weights", "resolve_cell_types"]
 
 OBJECTIVE_WEIGHTS = {"masked_genome": 1.0, "next_segment": 0.5, "matching": 0.5, "masked_region": 1.0}
 Precision = Literal["auto", "32", "bf16", "64"]
@@ -72,6 +72,18 @@ class TrainingSettings:
 
 
 def check_device(device: Any, *, name: str) -> None:
+    """Raise unless it is ``"auto"`` or a device of torch that is there."""
+    check_cuda(device, name=name)
+    if device == "auto":
+        return
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        msg = f'Expected `{name}` to be "auto" or a device of torch that is there, such as "cpu" or "cuda"; found {device!r}.'
+        raise ValueError(msg) from error
+
+
+def check_cuda(device: Any, *, name: str) -> None:
     """Raise where a GPU of CUDA is asked for that torch does not see."""
     if str(device).startswith("cuda") and not torch.cuda.is_available():
         msg = f'Expected `{name}` to be there; found no GPU for {str(device)!r}. Take "cpu", or a build of torch with CUDA.'

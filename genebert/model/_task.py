@@ -13,8 +13,10 @@ import torch
 
 from genebert._chunks import row_chunks
 from genebert._validate import check_cell_type, check_range
+from genebert.model._kernel import KernelModel
 from genebert.model._linear import LinearModel
-from genebert.model._pretrained import fingerprint, read_weights, write_weights
+from genebert.model._pretrained import fingerprint, read_weights, task_folder, write_weights
+from genebert.model._settings import check_device
 from genebert.model._stack import Member, Stack
 from genebert.model._targets import Kind, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet
@@ -24,7 +26,7 @@ from genebert.model._trees import BoostedTrees
 
 __all__ = ["Task"]
 
-_MODELS = {model.name: model for model in (NetworkModel, ProbeModel, LinearModel, BoostedTrees)}
+_MODELS = {model.name: model for model in (NetworkModel, ProbeModel, LinearModel, KernelModel, BoostedTrees)}
 
 
 class Task:
@@ -228,7 +230,7 @@ class Task:
         Parameters
         ----------
         dir_path
-            The folder.
+            The folder, or the one that ``genebert classify`` wrote, with the task in ``task/``.
         device
             ``"auto"`` or one of torch's.
 
@@ -237,9 +239,10 @@ class Task:
         FileNotFoundError
             When the folder holds no task.
         ValueError
-            When it holds something else, or a file is damaged.
+            When it holds something else, a file is damaged, or there is no such device.
         """
-        tensors, description = read_weights(Path(dir_path), part="task")
+        check_device(device, name="device")
+        tensors, description = read_weights(task_folder(dir_path), part="task")
         about = description["task"]
         members = []
         for number, known in enumerate(about["members"]):

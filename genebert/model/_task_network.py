@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genebert._chunks import row_chunks
+from genebert._chunks import Progress, row_chunks
 from genebert._dna import N_BASES, N, reverse_complement
 from genebert.model._average import WeightAverage
 from genebert.model._targets import Targets, task_loss
@@ -140,6 +140,7 @@ def fit_network(
     average = WeightAverage(network, span=round(AVERAGED * n_epochs * n_batches))
     rng = np.random.default_rng(options.seed)
     history, best, kept, waited = [], np.inf, None, 0
+    progress = Progress(f"training a network, {n_epochs} epochs at most", n_epochs * len(train), device=network.device)
     for epoch in range(n_epochs):
         network.train()
         losses = []
@@ -157,6 +158,7 @@ def fit_network(
             schedule.step()
             average.update(network)
             losses.append(float(loss.detach()))
+            progress.update(len(rows))
         average.swap(network)
         held_out = _inner_loss(model, inputs.take(inner), values[inner], weight[inner], targets)
         if held_out < best or kept is None:

@@ -22,6 +22,11 @@ __all__ = ["evaluation"]
 Panel = Literal["roc", "pr", "calibration", "forest"]
 SIZE = (3.3, 3.0)  # inches
 MOST_CURVES = 8
+MAIN = (
+    "pearson",
+    "auroc",
+    "accuracy",
+)  # what is drawn if nothing is asked for; the last one where there is one class only
 N_BINS = 10
 OPEN = "_open"  # behind the name of a split: within accessible regions
 NAMES = {
@@ -81,8 +86,9 @@ def evaluation(
     split = splits[0] if split is None else split
     check_literal(split, splits, name="split")
     is_regression = "pearson" in set(table["metric"])
-    metric = ("pearson" if is_regression else "auroc") if metric is None else metric
-    check_literal(metric, sorted(table["metric"].astype(str).unique()), name="metric")
+    found = sorted(table.loc[table["split"] == split, "metric"].astype(str).unique())
+    metric = next(name for name in MAIN if name in found) if metric is None else metric
+    check_literal(metric, found, name="metric")
     panels = [panel] if panel else ["forest"] if is_regression else ["roc", "pr", "calibration", "forest"]
     if is_regression and panels != ["forest"]:
         msg = f"Expected panel='forest' of a regression; found {panel!r}."

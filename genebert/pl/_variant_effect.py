@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from genebert._chromosomes import canonical
+from genebert._chromosomes import canonical, style_of
 from genebert._validate import check_columns, check_literal, check_range
 from genebert.pl import _style
 
@@ -43,7 +43,8 @@ def variant_effect(
     highlight
         Column of 0 and 1, or of False and True: rows that are drawn in another colour, such as known risk variants.
     n_labels
-        How many of the greatest effects are named, by their identifier or their place.
+        How many of the greatest effects are named, by their identifier or their place. A name that would lie on another is
+        left out.
     ax
         Where to draw.
 
@@ -80,21 +81,23 @@ def variant_effect(
     if ax is None:
         _, ax = plt.subplots(figsize=SIZE, layout="constrained")
     _draw(ax, shown, place, list(ticks), effect=effect, highlight=highlight)
-    first = np.argsort(-np.abs(shown[effect].to_numpy()), kind="stable")[:n_labels]
-    _label(ax, [(_name(shown.iloc[row]), place[row], shown[effect][row]) for row in first])
     ax.set_xticks(list(ticks.values()), list(ticks), rotation=90 if len(ticks) > 8 else 0, fontsize=8)
     ax.set(xlabel="chromosome", ylabel=effect.replace("_", " "))
     ax.axhline(0, color="0.6", lw=0.6, zorder=0)
     _style.tidy(ax)
+    first = np.argsort(-np.abs(shown[effect].to_numpy()), kind="stable")[:n_labels]
+    points = np.column_stack([place, shown[effect].to_numpy(dtype=np.float64)])
+    _label(ax, [(_name(shown.iloc[row]), row) for row in first], points)
     return ax
 
 
 def _places(table: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
     """Place of each variant on one axis, chromosome behind chromosome; and the middle of each chromosome."""
-    chroms = sorted(table["chrom"].astype(str).unique(), key=_rank)
+    names = _in_one_style(table["chrom"].astype(str))
+    chroms = sorted(names.unique(), key=_rank)
     place, ticks, start = np.zeros(len(table)), {}, 0.0
     position = table["pos"].to_numpy(dtype=np.float64)
-    rows_of = {chrom: (table["chrom"].astype(str) == chrom).to_numpy() for chrom in chroms}
+    rows_of = {chrom: (names == chrom).to_numpy() for chrom in chroms}
     gap = 0.02 * sum(np.ptp(position[rows]) for rows in rows_of.values()) + 1
     for chrom, rows in rows_of.items():
         inside = position[rows]
@@ -102,6 +105,26 @@ def _places(table: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
         ticks[chrom] = start + np.ptp(inside) / 2
         start += np.ptp(inside) + gap
     return place, ticks
+
+
+def _in_one_style(chroms: pd.Series) -> pd.Series:
+    """Names of chromosomes that are spelt in several styles in the first of these."""
+    names = chroms.unique()
+    if len({style_of(name) for name in names}) == 1:
+        return chroms
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(canonical(name), name)
+    styled = {key: _like(name, names[0]) for key, name in first.items()}
+    return chroms.map({name: styled[canonical(name)] for name in names})
+
+
+def _like(chrom: str, example: str) -> str:
+    """Name of a chromosome in the style of another, where it is a plain one; with accessions, the bare one."""
+    bare = canonical(chrom)
+    if style_of(example) == "UCSC":
+        return f"chr{'M' if bare == 'MT' else bare}" if bare.isalnum() else chrom
+    return bare
 
 
 def _rank(chrom: str) -> tuple[int, int, str]:
@@ -112,7 +135,8 @@ def _rank(chrom: str) -> tuple[int, int, str]:
 def _draw(
     ax: Axes, table: pd.DataFrame, place: np.ndarray, chroms: list[str], *, effect: str, highlight: str | None
 ) -> None:
-    number = table["chrom"].astype(str).map({chrom: rank for rank, chrom in enumerate(chroms)}).to_numpy()
+    names = _in_one_style(table["chrom"].astype(str))
+    number = names.map({chrom: rank for rank, chrom in enumerate(chroms)}).to_numpy()
     marked = np.zeros(len(table), dtype=bool)
     if highlight is not None:
         marked = pd.to_numeric(table[highlight], errors="coerce").fillna(0).to_numpy() > 0
@@ -125,25 +149,29 @@ def _draw(
         ax.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
 
 
-def _label(ax: Axes, points: list[tuple[str, float, float]]) -> None:
-    """Write names beside points, in the first of four corners that is inside and free, else in the first."""
-    size = ax.get_window_extent().size * 72 / ax.figure.dpi  # in points of print
+def _label(ax: Axes, names: list[tuple[str, int]], points: np.ndarray) -> None:
+    """Write names beside points, in the first of four corners that is inside and free of names and, if one is, of points."""
+    ax.figure.draw_without_rendering()  # so that the axes have their size
+    unit = 72 / ax.figure.dpi  # points of print in a pixel
+    size = ax.get_window_extent().size * unit
+    where = ax.transAxes.inverted().transform(ax.transData.transform(points)) * size
     taken: list[tuple[np.ndarray, np.ndarray]] = []  # middle and extent of each name
-    for name, x, y in points:
-        where = ax.transAxes.inverted().transform(ax.transData.transform((x, y))) * size
-        extent = np.array([0.62 * FONT_SIZE * len(name), 1.2 * FONT_SIZE])
-        corners = [(corner, where + np.array(corner) * (extent / 2 + 3)) for corner in CORNERS]
+    for name, row in names:
+        text = ax.annotate(name, points[row], xytext=(0, 0), textcoords="offset points", fontsize=FONT_SIZE)
+        extent = text.get_window_extent().size * unit
+        corners = [(corner, where[row] + np.array(corner) * (extent / 2 + 3)) for corner in CORNERS]
         free = [
             (corner, middle) for corner, middle in corners
             if (middle >= extent / 2).all() and (middle + extent / 2 <= size).all()
             and not any((np.abs(middle - other) < (extent + its) / 2).all() for other, its in taken)
         ]  # fmt: skip
-        (dx, dy), middle = (free or corners)[0]
+        if not free:
+            text.remove()
+            continue
+        (dx, dy), middle = min(free, key=lambda found: (np.abs(where - found[1]) < extent / 2 + 1).all(axis=1).any())
         taken.append((middle, extent))
-        ax.annotate(
-            name, (x, y), xytext=(3 * dx, 3 * dy), textcoords="offset points", fontsize=FONT_SIZE,
-            ha="left" if dx > 0 else "right", va="bottom" if dy > 0 else "top",
-        )  # fmt: skip
+        text.set(ha="left" if dx > 0 else "right", va="bottom" if dy > 0 else "top")
+        text.set_position((3 * dx, 3 * dy))
 
 
 def _name(row: pd.Series) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from genebert.model import GeneBERT
 from genebert.model._finetuning import own_randomness
+from genebert.model._kernel import fit_kernel
 from genebert.model._kmers import Block, kmers_anywhere, kmers_by_place
 from genebert.model._linear import LinearModel, fit_linear, solve
 from genebert.model._targets import Targets
@@ -22,8 +23,8 @@ from genebert.nn import GeneBERTNetwork, PlainCNN, TaskConfig, TaskNetwork
 
 __all__ = ["BASELINES", "PARTS", "FitData", "accessibility_alone", "baseline", "kmers", "network", "probe"]
 
-PARTS = ("network", "kmers")
-"""Models that a fine-tuned task joins, each alone; boosted trees are the third."""
+PARTS = ("network", "kmers", "kernel")
+"""Models that a fine-tuned task joins, each alone; boosted trees are another one, and the kernel only where the strand does not count."""
 BASELINES = (
     "kmer", "position_1mer", "position_2mer", "motif_boosting", "cnn", "untrained", "sequence_only", "matrix_only",
     "accessibility", *PARTS,
@@ -129,7 +130,7 @@ def probe(data: FitData, *, pretrained: bool = True, half: Half = "joint") -> Pr
         net.set_tf_scale(trained.tf_mean.cpu(), trained.tf_sd.cpu())
     return fit_probe(
         net.to(data.device), data.inputs, data.targets, tfs=(data.motifs.tfs, data.model.tfs), **data.rows,
-        both_strands=data.options.both_strands, half=half,
+        both_strands=data.options.both_strands, half=half, contexts=None if half == "sequence" else data.contexts,
     )  # fmt: skip
 
 
@@ -154,6 +155,9 @@ def baseline(name: str, data: FitData, *, method: str) -> Any:
     fits: dict[str, Callable[[], Any]] = {
         **{single: partial(linear, data, single) for single in _BLOCKS},
         "kmers": lambda: kmers(data),
+        "kernel": lambda: fit_kernel(
+            data.inputs, data.targets, train=data.train, contexts=data.contexts, seed=data.options.seed
+        ),
         "motif_boosting": lambda: fit_trees(data.inputs, data.targets, **data.rows, seed=data.options.seed),
         "cnn": lambda: _cnn(data),
         "accessibility": lambda: accessibility_alone(data),

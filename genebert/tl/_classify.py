@@ -52,7 +52,7 @@ def classify(
         of 0 and 1; NaN = not labelled.
     method
         ``"finetune"``: the pre-trained sequence encoder is trained on, beside motif scores and what lies at each position;
-        its logit is joined with those of linear models and of boosted trees. ``"probe"``: a linear model on the frozen
+        its logit is joined with those of a linear model of k-mers, of boosted trees and, where the strand does not matter, of a kernel. ``"probe"``: a linear model on the frozen
         embedding.
     classes
         Names of the classes of one column of class numbers; default: the numbers.
@@ -72,7 +72,7 @@ def classify(
     baselines
         Which ones to compute; default: all of ``kmer``, ``position_1mer``, ``position_2mer``, ``motif_boosting``, ``cnn``,
         ``untrained``, ``sequence_only``, ``matrix_only``, and, with `tf_weight`, ``accessibility``. With them come the parts of
-        a fine-tuned task, each alone: ``network`` and ``kmers``.
+        a fine-tuned task, each alone: ``network``, ``kmers`` and, where the strand does not matter, ``kernel``.
     seed
         Of everything that is drawn.
     device
@@ -107,7 +107,7 @@ def classify(
     """
     check_task_options(
         mdata, method=method, strands=strands, n_models=n_models, class_weight=class_weight, max_epochs=max_epochs,
-        batch_size=batch_size, baselines=baselines, key_added=key_added,
+        batch_size=batch_size, baselines=baselines, seed=seed, device=device, key_added=key_added,
     )  # fmt: skip
     check_literal(tf_weight, OutputWeight, name="tf_weight")
     names, values = label_values(mdata, labels)

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from genebert._logging import info
-from genebert._validate import check_range
+from genebert._validate import check_range, check_rng
 from genebert.tl._risk_individuals import individual_risk
 from genebert.tl._risk_scores import Risk
 from genebert.tl._risk_variants import variant_risk
@@ -21,7 +21,7 @@ def disease_risk(
     data: pd.DataFrame | AnnData,
     *,
     label: str = "risk",
-    features: Sequence[str] | None = None,
+    features: str | Sequence[str] | None = None,
     conservation: str | None = None,
     effects: pd.DataFrame | None = None,
     effect: str | None = None,
@@ -53,7 +53,7 @@ def disease_risk(
     label
         Variants: column with 1 for risk variants, 0 for controls, NaN for neither.
     features
-        Variants: columns of effects; default ``effect_...`` and ``distance``. Of one with a sign its size is a feature, too.
+        Variants: columns of effects, or one; default ``effect_...`` and ``distance``. Of one with a sign its size is a feature, too.
     conservation
         Variants: one more column of numbers, scored alone and together with the effects.
     effects
@@ -83,7 +83,7 @@ def disease_risk(
     A tuple with three tables:
 
     - ``predictions``: variants with ``risk_score``; individuals with ``disease_risk`` (`key_added`) and ``burden``. Float64, each computed when
-      it was held out, NaN where it was not used.
+      it was held out, NaN where it was not used. The burden of individuals without any dosage is NaN, too.
     - ``metrics``: method, metric (``auroc``), value, low, high, pvalue, n, n_positive; one row for each set of features.
     - ``weights``: feature and coefficient of a fit on all rows.
 
@@ -95,7 +95,7 @@ def disease_risk(
     TypeError
         When `data` is neither.
     ValueError
-        When a column is missing, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
+        When a column is missing, no effect matches the variants of the matrix, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
         has several effects, or `key_added` names a column that holds something else.
 
     Examples
@@ -109,12 +109,13 @@ def disease_risk(
     check_range(n_bootstrap, name="n_bootstrap", low=1, integer=True)
     check_range(n_folds, name="n_folds", low=2, integer=True)
     check_range(n_permutations, name="n_permutations", low=0, integer=True)
+    check_rng(rng, name="rng")
     rng = np.random.default_rng(rng)
     if isinstance(data, pd.DataFrame):
+        features = [features] if isinstance(features, str) else None if features is None else list(features)
         found = variant_risk(
-            data, label=label, features=None if features is None else list(features), conservation=conservation,
-            n_bootstrap=n_bootstrap, rng=rng,
-        )  # fmt: skip
+            data, label=label, features=features, conservation=conservation, n_bootstrap=n_bootstrap, rng=rng
+        )
     elif isinstance(data, AnnData):
         covariates = [covariates] if isinstance(covariates, str) else list(covariates)
         found = individual_risk(

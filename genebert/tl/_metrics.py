@@ -11,9 +11,20 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import rankdata
 
-__all__ = ["CLASSIFICATION", "REGRESSION", "class_metrics", "curves", "draw_weights", "label_metrics", "value_metrics"]
+__all__ = [
+    "CLASSIFICATION",
+    "ONE_CLASS",
+    "REGRESSION",
+    "class_metrics",
+    "curves",
+    "draw_weights",
+    "label_metrics",
+    "value_metrics",
+]
 
 CLASSIFICATION = ("auroc", "auprc", "mcc", "f1", "accuracy", "calibration_error")
+ONE_CLASS = ("accuracy", "calibration_error")
+"""Those that regions of one class have, too."""
 REGRESSION = ("pearson", "spearman", "r2", "rmse")
 N_BINS = 10
 

@@ -11,6 +11,7 @@ from genebert import _keys, _mudata
 from genebert._genome import Genome, check_genome
 from genebert._validate import check_literal
 from genebert.model import Task
+from genebert.model._settings import check_device
 from genebert.tl._task_results import check_length, check_result_key, in_cell_type, predict_rows, write_predictions
 from genebert.tl._tracks import plan_track
 
@@ -80,7 +81,7 @@ def predict(
     KeyError
         When there are no sequences, or no coordinates for `track`.
     ValueError
-        When sequences have another length, the accessibility of a cell type is missing, regions of a bigWig overlap, or
+        When sequences have another length, the accessibility of a cell type is missing, regions of a track overlap, or
         `key_added` is taken by something that no task wrote.
 
     Examples
@@ -94,6 +95,7 @@ def predict(
     """
     _mudata.check_mudata(mdata)
     check_result_key(mdata, key_added)
+    check_device(device, name="device")
     _keys.DNA_CODE.get(mdata)
     task = task if isinstance(task, Task) else Task.load(task, device=device)
     check_length(mdata, task)

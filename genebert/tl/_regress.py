@@ -92,7 +92,7 @@ def regress(
     """
     check_task_options(
         mdata, method=method, strands=strands, n_models=n_models, class_weight=None, max_epochs=max_epochs,
-        batch_size=batch_size, baselines=baselines, key_added=key_added,
+        batch_size=batch_size, baselines=baselines, seed=seed, device=device, key_added=key_added,
     )  # fmt: skip
     check_literal(target, Target, name="target")
     names, values = label_values(mdata, labels) if target == "labels" else _accessibility(mdata, cell_types)

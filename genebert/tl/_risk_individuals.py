@@ -23,6 +23,7 @@ from genebert.tl._variant_models import DISTANCE
 __all__ = ["individual_risk"]
 
 BURDEN = "burden"
+_FEW = 0.1  # share of variants without an effect up to which it is told, not warned of
 _ROUNDING = 1e-4  # relative difference of effects of one variant that are taken as the same
 FULL, ALONE, COVARIATES = "burden + covariates", "burden", "covariates"
 
@@ -46,11 +47,13 @@ def individual_risk(
     labels = binary_labels(adata.obs[phenotype], name=phenotype, of="individuals")
     weights = _weights(adata, effects, effect)
     others = _covariates(adata.obs, covariates)
-    used = ~np.isnan(labels) & np.isfinite(others.to_numpy(dtype=np.float64)).all(axis=1)
-    folds = _folds(labels[used], n_folds, rng)
     burden = _burden(adata, weights)
+    used = ~np.isnan(labels) & np.isfinite(others.to_numpy(dtype=np.float64)).all(axis=1) & np.isfinite(burden)
+    folds = _folds(labels[used], n_folds, rng)
     if skipped := int((~used).sum()):
-        info(f"disease risk: {skipped:,} of {adata.n_obs:,} individuals are left out, without phenotype or covariates")
+        info(
+            f"disease risk: {skipped:,} of {adata.n_obs:,} individuals are left out, without phenotype, covariates or dosages"
+        )
     y, own, rest = labels[used], burden[used, None], others.to_numpy(dtype=np.float64)[used]
     sets = {FULL: np.hstack([own, rest]), ALONE: own, COVARIATES: rest} if len(covariates) else {ALONE: own}
     scores = {method: cross_validate(values, y, folds) for method, values in sets.items()}
@@ -102,7 +105,9 @@ def _weights(adata: AnnData, effects: pd.DataFrame | None, effect: str | None) -
         msg = "Expected effects other than 0 for variants of the matrix; found none. Run gb.tl.variant_effect on adata.var."
         raise ValueError(msg)
     if not known.all():
-        info(f"disease risk: {int((~known).sum()):,} of {adata.n_vars:,} variants have no effect and no weight")
+        text = f"disease risk: {int((~known).sum()):,} of {adata.n_vars:,} variants have no effect and no weight"
+        example = f", such as {listed(adata.var_names[~known][:3])}"
+        info(text) if (~known).mean() <= _FEW else warn(text + example, stacklevel=5)
     return np.nan_to_num(values)
 
 
@@ -112,16 +117,23 @@ def _aligned(adata: AnnData, effects: pd.DataFrame, values: np.ndarray) -> np.nd
     Raises
     ------
     ValueError
-        When one place or identifier stands for several values.
+        When none matches, or one place or identifier stands for several values.
     """
     place = [CHROM, POS, REF, ALT]
+    by = "identifier"
     if set(place) <= set(adata.var.columns) and set(place) <= set(effects.columns):
         wanted, found = (_place_keys(table) for table in (adata.var, effects))
-        remedy = "Leave one row for each."
+        by, remedy = "chromosome, position and alleles", "Leave one row for each."
     else:
         check_columns(effects.columns, (ID,), what="`effects`")
         wanted, found = pd.Index(adata.var_names.astype(str)), pd.Index(effects[ID].astype(str))
         remedy = "Identifiers do not tell alleles apart: give chrom, pos, ref and alt in `adata.var` and `effects`."
+    if not found.isin(wanted).any():
+        msg = (
+            f"Expected variants of the matrix among those of `effects`, by {by}; none of {len(wanted)} is. The matrix holds "
+            f"{listed(wanted[:2])}, `effects` {listed(found[:2])}. Spell both alike, and take the same assembly."
+        )
+        raise ValueError(msg)
     is_known = np.isfinite(values) & found.isin(wanted)
     spread = pd.Series(values[is_known]).groupby(found[is_known].to_numpy()).agg(["min", "max"])
     differ = spread.index[spread["max"] - spread["min"] > _ROUNDING * spread["max"]]
@@ -133,7 +145,7 @@ def _aligned(adata: AnnData, effects: pd.DataFrame, values: np.ndarray) -> np.nd
     if repeated := wanted[wanted.duplicated() & wanted.isin(spread.index)].unique().tolist():
         warn(
             f"Expected each variant once in the matrix; {listed(repeated)} stand there again, and count again.",
-            stacklevel=5,
+            stacklevel=6,
         )
     return spread["max"].reindex(wanted).to_numpy()
 
@@ -174,12 +186,14 @@ def _folds(labels: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.nda
 def _burden(adata: AnnData, weights: np.ndarray) -> np.ndarray:
     """Dosages times weights, float64 ``(individuals,)``; a missing dosage counts as the mean of its variant.
 
+    Individuals without any have NaN.
+
     Raises
     ------
     ValueError
         When dosages lie outside 0..2.
     """
-    total, count = np.zeros(adata.n_vars), np.zeros(adata.n_vars)
+    total, count, is_bare = np.zeros(adata.n_vars), np.zeros(adata.n_vars), np.zeros(adata.n_obs, dtype=bool)
     wrong = []
     for rows in row_chunks(adata.n_obs):
         dosages = _dosages(adata, rows)
@@ -187,17 +201,24 @@ def _burden(adata: AnnData, weights: np.ndarray) -> np.ndarray:
         wrong += dosages[bad][:3].tolist()
         total += np.nansum(dosages, axis=0)
         count += np.isfinite(dosages).sum(axis=0)
+        is_bare[rows] = np.isnan(dosages).all(axis=1)
     if wrong:
         msg = f"Expected dosages from 0 to 2, NaN where missing; found {listed(wrong, most=3)}. Count ALT alleles per individual."
         raise ValueError(msg)
     means = total / np.maximum(count, 1)
-    if missing := int(adata.n_obs * adata.n_vars - count.sum()):
+    if is_bare.any():
+        warn(
+            f"disease risk: {int(is_bare.sum()):,} individuals have no dosage, and no burden or risk (NaN): "
+            f"{listed(adata.obs_names[is_bare])}",
+            stacklevel=5,
+        )
+    if missing := int((~is_bare).sum() * adata.n_vars - count.sum()):
         info(f"disease risk: {missing:,} missing dosages count as the mean of their variant")
     parts = []
     for rows in row_chunks(adata.n_obs):
         dosages = _dosages(adata, rows)
         parts.append(np.where(np.isnan(dosages), means, dosages) @ weights)
-    return np.concatenate(parts)
+    return np.where(is_bare, np.nan, np.concatenate(parts))
 
 
 def _dosages(adata: AnnData, rows: slice) -> np.ndarray:

@@ -13,12 +13,14 @@ import torch
 from mudata import MuData
 
 from genebert import _keys, _mudata
+from genebert._chunks import Progress
 from genebert._dna import N
 from genebert._logging import info, warn
 from genebert._validate import check_literal, check_range, listed
 from genebert.model import GeneBERT, Task
 from genebert.model._scan import check_task_scan
 from genebert.model._seen import Seen, seen_regions
+from genebert.model._settings import check_device
 from genebert.model._stack import Member, fit_stack
 from genebert.model._targets import Targets, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet, read_codes
@@ -26,6 +28,7 @@ from genebert.model._task_network import FitOptions, TaskStrands
 from genebert.tl._baselines import BASELINES, PARTS, FitData, baseline, kmers, network, probe
 from genebert.tl._leak_guard import check_inner
 from genebert.tl._load import load as load_model
+from genebert.tl._metrics import ONE_CLASS
 from genebert.tl._task_labels import check_train, inner_rows, standardised
 from genebert.tl._task_results import check_result_key, predict_rows, write_predictions
 from genebert.tl._task_table import TASK, UNSCORED, evaluation_table
@@ -39,6 +42,7 @@ __all__ = [
 
 Method = Literal["probe", "finetune"]
 OutputWeight = Literal["none", "accessibility", "open"]
+MOST_SEED = 2**31 - 1
 _PADDED = 0.05  # share of sequences that end in N from which on it is told
 
 
@@ -52,6 +56,8 @@ def check_task_options(
     max_epochs: int | None,
     batch_size: int,
     baselines: Sequence[str] | None,
+    seed: int,
+    device: str,
     key_added: str,
 ) -> None:
     """Raise where an option is out of range, before anything is computed."""
@@ -64,6 +70,8 @@ def check_task_options(
     if max_epochs is not None:
         check_range(max_epochs, name="max_epochs", low=1, integer=True)
     check_range(batch_size, name="batch_size", low=2, integer=True)
+    check_range(seed, name="seed", low=0, high=MOST_SEED, integer=True)
+    check_device(device, name="device")
     if isinstance(baselines, str):
         msg = f"Expected `baselines` to be a list; found {baselines!r}. Write [{baselines!r}]."
         raise ValueError(msg)
@@ -235,7 +243,8 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
     else:
         net, losses = network(data)
         models = {"network": net, "kmers": kmers(data)}
-        models["motif_boosting"] = baseline("motif_boosting", data, method=method)
+        for name in ("kernel", "motif_boosting") if data.options.both_strands else ("motif_boosting",):
+            models[name] = baseline(name, data, method=method)
     inner = data.inputs.take(data.inner)
     stack = fit_stack([model.logits(inner) for model in models.values()], data.targets.take(data.inner))
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(models, stack.weight, strict=True))
@@ -251,13 +260,17 @@ def _compared(
     found = {}
     if not len(scored):
         return found
-    for name in BASELINES if names is None else names:
-        if (name == "accessibility" and data.contexts is None) or (name in PARTS and method == "probe"):
-            continue
+    names = [
+        name for name in (BASELINES if names is None else names)
+        if not (name == "accessibility" and data.contexts is None) and not (name in PARTS and name not in member.models)
+    ]  # fmt: skip
+    progress = Progress("comparing", len(names), unit="baselines", device=data.device)
+    for name in names:
         model = member.models.get(name) or baseline(name, data, method=method)
         truth = data.targets.take(data.inner)
         stack = fit_stack([model.logits(data.inputs.take(data.inner))], truth)
         found[name] = probabilities(stack([model.logits(inputs)]), data.targets.kind)
+        progress.update(1)
     return found
 
 
@@ -265,8 +278,14 @@ def _tell(table: pd.DataFrame) -> None:
     """Say in one line how the task and the best baseline did."""
     main = {"auroc", "pearson"}
     last = table[table["metric"].isin(main)]
-    if not len(last):
+    if not len(table):
         warn("No labelled region is in the val or test split, so nothing was scored. See gb.pp.split_regions.")
+        return
+    if not len(last):
+        warn(
+            f"The labelled regions of {listed(pd.unique(table['split']))} are of one class, so only {listed(ONE_CLASS)} were scored; "
+            "AUROC and the like need both. See gb.pp.split_regions.",
+        )
         return
     last = last[(last["split"] == last["split"].iloc[0]) & (last["output"] == last["output"].iloc[0])]
     values = last.set_index("method")["value"]

@@ -121,6 +121,7 @@ def check_train(targets: Targets, train: np.ndarray) -> Targets:
         return targets
     if targets.kind == "regression":
         enough = (~np.isnan(values)).sum(axis=0) >= 2 * LEAST
+        _refuse_constant(targets.outputs, values, enough)
         rare = [f"{name} ({int((~np.isnan(values[:, i])).sum())})" for i, name in enumerate(targets.outputs)]
     else:
         positive, negative = (values == 1).sum(axis=0), (values == 0).sum(axis=0)
@@ -139,6 +140,14 @@ def check_train(targets: Targets, train: np.ndarray) -> Targets:
 def _refuse_rare(rare: list[str]) -> None:
     if rare:
         msg = f"Expected at least {LEAST} regions of each class in the train split; found {listed(rare)}. Label more, or check gb.pp.split_regions."
+        raise ValueError(msg)
+
+
+def _refuse_constant(names: list[str], values: np.ndarray, used: np.ndarray) -> None:
+    known = ~np.isnan(values)
+    spread = np.where(known, values, -np.inf).max(axis=0) - np.where(known, values, np.inf).min(axis=0)
+    if constant := [name for name, alike in zip(names, used & (spread == 0), strict=True) if alike]:
+        msg = f"Expected values that differ in the train split; those of {listed(constant)} are all alike. Leave these labels out."
         raise ValueError(msg)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 
 from genebert import _keys
 from genebert.model._targets import Targets
-from genebert.tl._metrics import class_metrics, draw_weights, label_metrics, value_metrics
+from genebert.tl._metrics import ONE_CLASS, class_metrics, draw_weights, label_metrics, value_metrics
 
 __all__ = ["ALL", "TASK", "UNSCORED", "evaluation_table"]
 
@@ -120,9 +121,13 @@ def _sizes(truth: Targets, output: str, is_seen: np.ndarray) -> dict[str, int]:
 
 
 def _scored(truth: Targets, found: np.ndarray, weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """Metrics by output."""
+    """Metrics by output; of regions that are all of one class only those of `ONE_CLASS`."""
     if truth.kind == "multiclass":
         number = truth.values[:, 0]
+        if len(np.unique(number)) == 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # of means over no class
+                return {ALL: _of_one_class(class_metrics(number, found, weights))}
         single = {
             name: label_metrics(number == i, found[:, i], weights) for i, name in enumerate(truth.outputs) if (number == i).any()
         }  # fmt: skip
@@ -131,12 +136,19 @@ def _scored(truth: Targets, found: np.ndarray, weights: np.ndarray) -> dict[str,
     single = {}
     for i, name in enumerate(truth.outputs):
         known = ~np.isnan(truth.values[:, i])
-        if known.sum() > 1 and (truth.kind == "regression" or len(np.unique(truth.values[known, i])) == 2):
-            single[name] = score(truth.values[known, i], found[known, i], weights[:, known])
+        if known.sum() > (truth.kind == "regression"):
+            metrics = score(truth.values[known, i], found[known, i], weights[:, known])
+            has_all = truth.kind == "regression" or len(np.unique(truth.values[known, i])) == 2
+            single[name] = metrics if has_all else _of_one_class(metrics)
     if truth.n_outputs == 1 or not single:
         return single
-    names = next(iter(single.values()))
-    return {ALL: {name: _known_mean([metrics[name] for metrics in single.values()]) for name in names}, **single}
+    most = max(map(len, single.values()))
+    whole = [metrics for metrics in single.values() if len(metrics) == most]
+    return {ALL: {name: _known_mean([metrics[name] for metrics in whole]) for name in whole[0]}, **single}
+
+
+def _of_one_class(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: metrics[name] for name in ONE_CLASS}
 
 
 def _known_mean(values: list[np.ndarray]) -> np.ndarray:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from mudata import MuData
 
 from genebert import _keys
-from genebert._validate import check_literal
+from genebert._validate import check_literal, listed
 from genebert.model import GeneBERT, Task
 from genebert.tl._classify import classify
-from genebert.tl._task_labels import default_labels
+from genebert.tl._task_labels import default_labels, label_values
 
 __all__ = ["tf_binding"]
 
@@ -57,6 +58,11 @@ def tf_binding(
     -------
     The fitted task; writes what :func:`genebert.tl.classify` writes, under its name.
 
+    Raises
+    ------
+    ValueError
+        When labels are other than 0, 1 and NaN, and where :func:`genebert.tl.classify` raises.
+
     Examples
     --------
     >>> mdata = gb.datasets.toy(n_regions=240)
@@ -66,8 +72,15 @@ def tf_binding(
     """
     check_literal(tf_weight, BindingWeight, name="tf_weight")
     labels = default_labels(mdata, "tf_binding") if labels is None else labels
+    names, values = label_values(mdata, labels)
+    found = np.unique(values[~np.isnan(values)])
+    if not np.isin(found, (0, 1)).all():
+        msg = (
+            f"Expected labels of 0 (not bound), 1 (bound) or NaN; found {listed(found)} in {listed(names)}. Binarise them, or use "
+            "gb.tl.classify for classes."
+        )
+        raise ValueError(msg)
     if tf_weight == "auto":
-        names = [labels] if isinstance(labels, str) else list(labels)
         known = dict(zip(mdata[_keys.LABEL].var_names, _keys.LABEL_CELL_TYPE.get(mdata), strict=True))
         there = set(mdata[_keys.ATAC].var_names) if _keys.ACCESSIBILITY.has(mdata) else set()
         tf_weight = "accessibility" if there & {str(known.get(name, "")) for name in names} else "none"

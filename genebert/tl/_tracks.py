@@ -44,7 +44,7 @@ def plan_track(mdata: MuData, path: str | os.PathLike[str], *, genome: Genome | 
     KeyError
         When regions have no coordinates.
     ValueError
-        When the ending is another one, or regions of a bigWig overlap or lie beyond the genome.
+        When the ending is another one, or regions overlap or, in a bigWig, lie beyond the genome.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -53,6 +53,7 @@ def plan_track(mdata: MuData, path: str | os.PathLike[str], *, genome: Genome | 
         raise ValueError(msg)
     places = _Places.of(mdata)
     if suffix in BEDGRAPH:
+        _ends(places)
         return lambda values: _whole(path, lambda part: _write_bedgraph(places, values, part))
     try:
         import pyBigWig
@@ -83,8 +84,8 @@ class _Places(NamedTuple):
                 yield str(self.chroms.categories[number]), rows[np.lexsort((self.end[rows], self.start[rows]))]
 
 
-def _lengths(places: _Places, genome: Genome | None) -> dict[str, int]:
-    """Length of each chromosome."""
+def _ends(places: _Places) -> dict[str, int]:
+    """End of the last region of each chromosome; raise where regions overlap."""
     ends, n_overlaps, example = {}, 0, ""
     for chrom, rows in places.sorted():
         overlap = rows[1:][places.start[rows][1:] < places.end[rows][:-1]]
@@ -94,10 +95,16 @@ def _lengths(places: _Places, genome: Genome | None) -> dict[str, int]:
         ends[chrom] = int(places.end[rows].max())
     if n_overlaps:
         msg = (
-            f"Expected regions that do not overlap, as a bigWig needs; found {n_overlaps} that do, such as {example}. Tile with "
-            "`step` as wide as the tiles, or write a .bedgraph."
+            f"Expected regions that do not overlap, as a track needs; found {n_overlaps} that do, such as {example}. Tile with "
+            "`step` as wide as the tiles, or leave out `track`: probabilities lie in mdata.obsm."
         )
         raise ValueError(msg)
+    return ends
+
+
+def _lengths(places: _Places, genome: Genome | None) -> dict[str, int]:
+    """Length of each chromosome."""
+    ends = _ends(places)
     if genome is None:
         return ends
     names = genome.match(ends)

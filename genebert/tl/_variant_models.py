@@ -19,6 +19,8 @@ from genebert._dna import reverse_complement
 from genebert._motifs import PSEUDOCOUNT, Motif, tf_names
 from genebert._validate import check_literal, check_range, listed
 from genebert.model import GeneBERT
+from genebert.model._pretrained import CONFIG, task_folder
+from genebert.model._settings import check_device
 from genebert.nn import read_sequences
 from genebert.pp._scan import Scanner
 from genebert.pp._scan_inputs import MotifSource, load_motifs, plan_scan
@@ -83,6 +85,7 @@ def as_scorer(
     """
     check_literal(strands, Strands, name="strands")
     check_range(batch_size, name="batch_size", low=1, integer=True)
+    check_device(device, name="device")
     if seq_length is not None:
         check_range(seq_length, name="seq_length", low=1, integer=True)
     if model is None or isinstance(model, (str, Path)):
@@ -104,7 +107,7 @@ def as_scorer(
 
 def _load(name_or_path: str | Path | None, *, device: str) -> Any:
     """A folder holds a task where its description names outputs."""
-    config = Path(name_or_path or "") / "config.json"
+    config = task_folder(name_or_path or "") / CONFIG
     task = getattr(models, "Task", None)
     if name_or_path is not None and task is not None and config.is_file():
         description = json.loads(config.read_text())

@@ -102,6 +102,15 @@ def test_bad_files(file, text, message):
         gb.io.read_sequences(file(text))
 
 
+@pytest.mark.parametrize("letter", ["X", "Q", "!", "-", "é", " "])
+def test_letters_that_are_no_base_are_refused(file, letter):
+    text = f"sequence\nACGTUNRYSWKMBDHVacgtunryswkmbdhv\nAC{letter}T\n"
+    with pytest.raises(
+        ValueError, match=f"IUPAC codes of bases, which are read as N; found '{letter}' at position 3 of seq1"
+    ):
+        gb.io.read_sequences(file(text))
+
+
 def test_all_n_records_are_counted(file):
     with pytest.warns(UserWarning, match="1 of 2 sequences hold no A, C, G or T"):
         mdata = gb.io.read_sequences(file(">a\nNNNN\n>b\nACGT\n"))

@@ -198,9 +198,23 @@ def test_header_without_a_column_is_refused(write):
         gb.io.read_variants(write("chrom\tpos\tref\nchr1\t5\tA\n", "a.tsv"))
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n"])
-def test_empty_files_are_empty_tables(write, genome, text):
-    table = gb.io.read_variants(write(text), genome=genome)
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_empty_files_are_refused(write, text):
+    with pytest.raises(ValueError, match=r"Expected a VCF or a table of variants; .* is empty"):
+        gb.io.read_variants(write(text))
+
+
+def test_a_table_is_no_path(genome):
+    with pytest.raises(TypeError, match=r"Expected `path` to be the path of a file; found DataFrame.*variant_effect"):
+        gb.io.read_variants(pd.DataFrame({"chrom": ["chr1"]}), genome=genome)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n", "x.vcf"), ("chrom\tpos\tref\talt\n", "x.tsv")],
+)
+def test_headers_alone_are_empty_tables(write, genome, text, name):
+    table = gb.io.read_variants(write(text, name), genome=genome)
     assert len(table) == 0
     assert tuple(table.columns) == _keys.VARIANT_COLUMNS
 
@@ -293,6 +307,6 @@ def test_a_thousand_broken_rows_yield_a_thousand_statuses(seed, tmp_path, genome
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_named_vcf_is_read(text, tmp_path, genome):
     path = tmp_path / "any.vcf"
-    path.write_bytes(text.encode("utf-8", errors="surrogatepass"))
+    path.write_bytes(b"##\n" + text.encode("utf-8", errors="surrogatepass"))
     table = gb.io.read_variants(path, genome=genome)
     assert set(table["status"]) <= set(_variants.STATUSES)

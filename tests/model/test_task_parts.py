@@ -13,6 +13,7 @@ from genebert.model._stack import fit_stack
 from genebert.model._targets import Targets, loss_and_gradient, probabilities, task_loss
 from genebert.model._task_inputs import Contexts, Inputs
 from genebert.model._task_network import FitOptions, NetworkModel, fit_network
+from genebert.model._task_probe import ProbeModel, fit_probe
 from genebert.nn import PlainCNN
 
 
@@ -113,6 +114,28 @@ def test_linear_model_multiplies_by_accessibility(rng):
     assert np.array_equal(again.logits(inputs), model.logits(inputs))
     plain = fit_linear(inputs, targets, blocks=[Block(1, 1)], both_strands=False, **rows)
     assert ((plain.logits(inputs)[:, 0] > 0) == truth[:, 0]).mean() < 0.95
+
+
+def test_probe_multiplies_by_accessibility(rng, tiny_model):
+    """What speaks for a region that is open speaks against one that is closed; what is added to it would not do."""
+    tfs = tiny_model.tfs
+    codes, scores = rng.integers(0, 4, (400, 50)).astype(np.uint8), rng.normal(size=(400, len(tfs))).astype(np.float32)
+    context = rng.integers(0, 2, (400, 2)).astype(np.float32)
+    inputs = Inputs(codes, scores, context)
+    options = {"both_strands": True, "half": "region"}
+    embedded = ProbeModel(tiny_model.module, np.arange(len(tfs)), **options).embed(inputs)
+    is_high = embedded[:, 0] > np.median(embedded[:, 0])
+    targets = Targets(
+        "multilabel", ["a", "b"], np.column_stack([is_high == (context[:, 1] == 1), is_high]).astype(np.float32)
+    )
+    contexts = Contexts(["x", "y"], "open", np.ones(2, dtype=np.float32), (1, -1))
+    options |= {"tfs": (tfs, tfs), "train": np.arange(300), "inner": np.arange(300, 400)}
+    model = fit_probe(tiny_model.module, inputs, targets, contexts=contexts, **options)
+    assert ((model.logits(inputs) > 0) == targets.values).mean() > 0.9
+    again = ProbeModel.restore(*model.state())
+    assert np.allclose(again.logits(inputs), model.logits(inputs))
+    plain = fit_probe(tiny_model.module, inputs, targets, **options)
+    assert ((plain.logits(inputs)[:, 0] > 0) == targets.values[:, 0]).mean() < 0.7
 
 
 def test_solve_agrees_with_ridge(rng):

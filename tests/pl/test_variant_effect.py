@@ -34,6 +34,32 @@ def test_order_of_chromosomes_and_names(effects):
     assert by_place[:, 1].tolist() == [1.0, -3.0, 0.5, 0.1]
 
 
+def test_names_do_not_lie_on_each_other():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=40) * 0.3, 2 + 0.01 * np.arange(8)])
+    place = np.concatenate([rng.integers(1, 5_000, 40) * 10_000, 25_000_000 + np.arange(8)])
+    table = pd.DataFrame({"chrom": "chr1", "pos": place, "id": "", "effect_y": values})
+    ax = gb.pl.variant_effect(table, n_labels=12)
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert 4 <= len(boxes) < 12
+    assert ax.texts[0].get_text() == "chr1:25000007"
+    assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["chr10", "2", "10", "X", "MT"], ["chr2", "chr10", "chrM", "chrX"]),
+        (["1", "chr1", "NC_000002.12", "chrM"], ["1", "2", "MT"]),
+    ],
+)
+def test_chromosomes_are_named_in_one_style(names, expected):
+    table = pd.DataFrame({"chrom": names, "pos": 5, "id": "", "effect_y": 1.0})
+    ax = gb.pl.variant_effect(table, n_labels=0)
+    assert [label.get_text() for label in ax.get_xticklabels()] == expected
+
+
 def test_highlight_and_effect(effects):
     _, ax = plt.subplots()
     assert gb.pl.variant_effect(effects, effect="distance", highlight="risk", ax=ax) is ax

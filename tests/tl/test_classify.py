@@ -1,11 +1,13 @@
 """gb.tl.classify, its presets, and gb.tl.predict."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import genebert as gb
-from genebert import _keys
+from genebert import _chunks, _keys
 from genebert._dna import decode, reverse_complement
 from genebert._motifs import WEIGHTS
 from genebert.model import Task
@@ -114,6 +116,16 @@ def test_predict_new_regions(fitted, tmp_path):
         task.predict_codes(codes[:, :100])
     with pytest.raises(ValueError, match="Expected no `cell_type`"):
         task.predict_codes(codes, cell_type="Monocyte")
+
+
+def test_progress_is_told_while_networks_train(base, small, monkeypatch, log):
+    monkeypatch.setattr(_chunks, "_TELL_AFTER", 0.0)
+    gb.tl.classify(small.copy(), base, labels="promoter", max_epochs=1, baselines=["kmer", "position_1mer"])
+    text = "\n".join(log.messages)
+    assert re.search(
+        r"training a network, 1 epochs at most: \d+ of \d+ regions on cpu \| [\d,.]+ regions/s \| \d+ s left", text
+    )
+    assert re.search(r"comparing: 1 of 2 baselines on cpu", text)
 
 
 def test_it_repeats_and_reads_no_label_that_it_is_scored_on(base, small):
@@ -251,6 +263,9 @@ def test_train_regions_that_hang_together_are_refused():
         ({"baselines": ["xgboost"]}, "`baselines`"),
         ({"baselines": "kmer"}, r"Write \['kmer'\]"),
         ({"class_weight": "heavy"}, "`class_weight`"),
+        ({"seed": -1}, r"`seed` to be an integer in \[0, 2147483647\]; found -1"),
+        ({"seed": 1.5}, "`seed` to be an integer"),
+        ({"device": "tpu"}, "`device` to be \"auto\" or a device of torch .*; found 'tpu'"),
         ({"tf_weight": "activity"}, "`tf_weight`"),
         ({"key_added": "a/b"}, "`key_added`"),
         ({"key_added": "gc"}, "`key_added`"),
@@ -286,12 +301,39 @@ def test_bad_labels(base, small):
         gb.tl.classify(mdata, base, labels="promoter")
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_splits_of_one_class_are_scored_as_far_as_they_can_be(base, small, value):
+    mdata = small.copy()
+    labels = _keys.LABELS.get(mdata)
+    column = mdata[_keys.LABEL].var_names.get_loc("promoter")
+    labels[(_keys.REGION_SPLIT.get(mdata) != "train").to_numpy(), column] = value
+    with pytest.warns(
+        UserWarning, match="regions of val, test are of one class, so only accuracy, calibration_error were"
+    ):
+        gb.tl.classify(mdata, base, labels="promoter", method="probe", baselines=["kmer"])
+    table = gb.get.evaluation(mdata, split="test")
+    assert table["metric"].tolist() == ["accuracy", "calibration_error"] * 2
+    called = mdata["seq"].obs["task"][(_keys.REGION_SPLIT.get(mdata) == "test").to_numpy()]
+    assert table["value"][0] == pytest.approx((called.astype(int) == value).mean())
+    assert "accuracy" in gb.pl.evaluation(mdata, panel="forest").get_xlabel()
+
+
 def test_a_column_of_the_users_own_is_kept(base, small):
     mdata = small.copy()
     mdata["seq"].obs["cohort"] = "a"
     with pytest.raises(ValueError, match=r'obs\["cohort"\] was not written by a task'):
         gb.tl.classify(mdata, base, labels="promoter", key_added="cohort")
     assert (mdata["seq"].obs["cohort"] == "a").all()
+
+
+def test_binding_is_yes_or_no(base, small):
+    mdata = small.copy()
+    labels = _keys.LABELS.get(mdata)
+    labels[::3, mdata[_keys.LABEL].var_names.get_loc("CTCF|Monocyte")] = 2
+    with pytest.raises(
+        ValueError, match=r"labels of 0 \(not bound\), 1 \(bound\) or NaN; found 0.0, 1.0, 2.0 .*gb.tl.classify"
+    ):
+        gb.tl.tf_binding(mdata, base, labels="CTCF|Monocyte", method="probe")
 
 
 def test_missing_split(base, small):

@@ -79,6 +79,17 @@ def test_variants(made_up):
     pd.testing.assert_frame_equal(found.metrics, again.metrics)
 
 
+def test_one_feature_by_name(made_up):
+    one, listed = (gb.tl.disease_risk(made_up, features=name) for name in ("effect_y", ["effect_y"]))
+    assert one.weights.equals(listed.weights)
+
+
+@pytest.mark.parametrize("rng", [-1, 1.5, "x"])
+def test_seeds_that_are_none(made_up, rng):
+    with pytest.raises(ValueError, match="Expected `rng` to be an integer, 0 or more"):
+        gb.tl.disease_risk(made_up, rng=rng)
+
+
 def test_a_variant_is_scored_by_other_chromosomes(made_up):
     """What the labels of its own chromosome are changes nothing."""
     before = gb.tl.disease_risk(made_up).predictions["risk_score"]
@@ -134,10 +145,32 @@ def test_effects_are_matched_by_place_and_by_identifier(cohort, made_up):
     by_name = gb.tl.disease_risk(cohort, effects=shuffled[["id", "effect_y"]], n_permutations=0).predictions
     assert np.allclose(first["burden"], again["burden"])
     assert np.allclose(first["burden"], by_name["burden"])
-    fewer = gb.tl.disease_risk(cohort, effects=shuffled.head(100), n_permutations=0).predictions
+    fewer = gb.tl.disease_risk(cohort, effects=shuffled.head(220), n_permutations=0).predictions
     assert not np.allclose(first["burden"], fewer["burden"])
     with pytest.raises(ValueError, match="Expected effects other than 0"):
+        gb.tl.disease_risk(cohort, effects=made_up.assign(effect_y=0.0), n_permutations=0)
+    with pytest.raises(
+        ValueError, match=r"by chromosome, position and alleles; none of 240 is. .* holds 1:1001:.*`effects` 1:1:"
+    ):
         gb.tl.disease_risk(cohort, effects=made_up.assign(pos=1), n_permutations=0)
+    with pytest.raises(ValueError, match=r"by identifier; none of 240 is. The matrix holds rs.*, `effects` x, x"):
+        gb.tl.disease_risk(cohort, effects=made_up[["effect_y"]].assign(id="x"), n_permutations=0)
+
+
+def test_effects_that_match_in_part_only(cohort, made_up, log):
+    gb.tl.disease_risk(cohort, effects=made_up.iloc[10:], n_permutations=0)
+    assert "disease risk: 10 of 240 variants have no effect and no weight" in log.messages
+    with pytest.warns(UserWarning, match=r"30 of 240 variants have no effect and no weight, such as rs") as found:
+        gb.tl.disease_risk(cohort, effects=made_up.iloc[30:], n_permutations=0)
+    assert found[0].filename == __file__
+
+
+def test_individuals_without_any_dosage_have_no_risk(cohort, made_up):
+    cohort.X[:3] = np.nan
+    with pytest.warns(UserWarning, match="3 individuals have no dosage, and no burden or risk"):
+        found = gb.tl.disease_risk(cohort, effects=made_up, n_permutations=0)
+    assert found.predictions.isna().all(axis=1).tolist() == [True] * 3 + [False] * 297
+    assert (found.metrics["n"] == 297).all()
 
 
 def test_effects_are_matched_in_any_style_of_names(cohort, made_up):

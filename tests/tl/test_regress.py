@@ -42,6 +42,14 @@ def test_specificity_is_that_of_all_cell_types(tiny_model, make_small_toy):
         gb.tl.regress(mdata, tiny_model, labels="promoter", specificity=1)
 
 
+def test_a_constant_label_is_refused_before_the_fit(tiny_model, make_small_toy):
+    mdata = make_small_toy(120)
+    _keys.LABELS.get(mdata)[:, 0] = 0.5
+    with pytest.raises(ValueError, match=r"Expected values that differ in the train split; those of .* are all alike"):
+        gb.tl.regress(mdata, tiny_model, labels=mdata[_keys.LABEL].var_names[0], method="probe", baselines=[])
+    assert "regress" not in mdata.uns[_keys.UNS]
+
+
 def gini_by_pairs(values):
     """Half the mean difference of two values, over their mean."""
     return np.abs(values[:, None] - values).mean() / (2 * values.mean()) if values.any() else 0.0

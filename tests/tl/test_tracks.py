@@ -86,8 +86,9 @@ def test_what_cannot_be_written_is_refused_first(tiles, tmp_path, genome, monkey
         plan_track(tiles, tmp_path / "found.bw", genome=None)
     monkeypatch.setitem(sys.modules, "pyBigWig", object())
     overlapping = gb.io.read_regions(pd.DataFrame({"chrom": "chr1", "start": [0, 5], "end": [9, 14]}))
-    with pytest.raises(ValueError, match=r"found 1 that do, such as chr1:5-14"):
-        plan_track(overlapping, tmp_path / "found.bw", genome=None)
+    for name in ("found.bw", "found.bedgraph"):
+        with pytest.raises(ValueError, match=r"found 1 that do, such as chr1:5-14"):
+            plan_track(overlapping, tmp_path / name, genome=None)
     beyond = gb.io.read_regions(pd.DataFrame({"chrom": ["chr1"], "start": [90], "end": [120]}))
     with pytest.raises(ValueError, match=r"beyond it on chr1 \(120\)"):
         plan_track(beyond, tmp_path / "found.bigWig", genome=genome)

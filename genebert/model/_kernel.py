@@ -22,6 +22,9 @@ CLOSED = 0.3
 """Likeness of two regions that are closed, beside 1 more of two that are open."""
 MOST_OPEN = 2.0  # what is more open counts as this
 ROWS = 2**12  # regions read at once
+MOST_KERNELS = (
+    2  # one for each cell type that is read; where there are more, landmarks are fewer, so that memory stays the same
+)
 
 
 class KernelModel:
@@ -132,11 +135,13 @@ def fit_kernel(
         Of the landmarks.
     """
     rng = np.random.default_rng(seed)
-    landmarks = inputs.take(np.sort(rng.permutation(train)[:N_LANDMARKS]))
+    own = () if contexts is None else contexts.own
+    n_landmarks = int(N_LANDMARKS * min(1.0, np.sqrt(MOST_KERNELS / max(len(set(own)), 1))))
+    landmarks = inputs.take(np.sort(rng.permutation(train)[:n_landmarks]))
     wanted, start, slope = _wanted(targets.take(train))
     nothing = np.zeros((len(landmarks.codes), len(start)), dtype=np.float32)
     design = Design.fit(_features(inputs.take(np.sort(rng.permutation(train)[:ROWS]))))
-    model = KernelModel(landmarks, design, nothing, start, own=() if contexts is None else contexts.own)
+    model = KernelModel(landmarks, design, nothing, start, own=own)
     weight, bias = _Sums(model, inputs.take(train), wanted).solve()
     model.weight, model.bias = (weight * slope).astype(np.float32), (start + bias * slope).astype(np.float32)
     return model

@@ -110,3 +110,12 @@ def test_some_regions_at_a_time_and_twice_the_same_region(rng, monkeypatch):
 def test_sequences_shorter_than_a_kmer(rng):
     inputs = make(rng, length=4)
     assert np.isfinite(fit(inputs, labels(rng.integers(0, 2, (120, 1)))).logits(inputs)).all()
+
+
+def test_fewer_landmarks_where_many_cell_types_are_read(rng, monkeypatch):
+    monkeypatch.setattr(_kernel, "N_LANDMARKS", 80)
+    inputs, targets = make(rng, n_contexts=8), labels(rng.integers(0, 2, (120, 8)), "multilabel")
+    for n_types, expected in ((1, 80), (2, 80), (8, 40)):
+        own = tuple(i % n_types for i in range(8))
+        model = fit(inputs, targets, Contexts([str(i) for i in range(8)], "open", np.ones(8, dtype=np.float32), own))
+        assert len(model.weight) == expected

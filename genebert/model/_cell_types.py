@@ -29,7 +29,6 @@ from genebert.model._cell_types_mix import (
     Likeness,
     correlations,
     fit_combiner,
-    nearest_columns,
     neighbour_columns,
     relatives,
     sequence_columns,
@@ -131,7 +130,7 @@ class CellTypeModel:
         return _Case(scores.heads[:, used], motifs, likeness, near, share)
 
     def _finish(self, name: str, case: _Case) -> np.ndarray:
-        value = self.combiners[name](case.columns(name), case.more(name))
+        value = self.combiners[name](case.columns(name))
         return value * self.spread.mean() + self.centre.mean() if self.kind == "value" else value
 
     def _standard(self, values: np.ndarray) -> np.ndarray:
@@ -163,12 +162,6 @@ class _Case:
         if self.neighbours is not None and name != "sequence_only":
             found.append(neighbour_columns(self.neighbours, self.share, likeness))
         return np.hstack(found)
-
-    def more(self, name: str) -> np.ndarray:
-        """What trees of the combiner of that name read besides, float64 ``(regions, columns)``."""
-        if name != "genebert" or self.neighbours is None:
-            return np.zeros((len(self.heads), 0))
-        return nearest_columns(self.heads, self.neighbours, self.likeness)
 
     def simple(self) -> dict[str, np.ndarray]:
         """Methods that need no last step."""
@@ -229,11 +222,9 @@ def fit_cell_types(
     cases = list(_rehearsals(model, target, seed=seed))
     for name in ["genebert", "sequence_only", *(["mean_sequence"] if known == "train_cell_types" else [])]:
         matrix = np.concatenate([case.columns(name) for case, _ in cases])
-        more = np.concatenate([case.more(name) for case, _ in cases])
         wanted = np.concatenate([each for _, each in cases])
         model.combiners[name] = fit_combiner(
             matrix,
-            more,
             wanted,
             is_binary=kind == "binary",
             with_trees=known != "nothing" and name != "sequence_only",

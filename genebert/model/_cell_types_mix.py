@@ -9,16 +9,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-__all__ = [
-    "Combiner",
-    "Likeness",
-    "correlations",
-    "fit_combiner",
-    "nearest_columns",
-    "neighbour_columns",
-    "relatives",
-    "sequence_columns",
-]
+__all__ = ["Combiner", "Likeness", "correlations", "fit_combiner", "neighbour_columns", "relatives", "sequence_columns"]
 
 NOISE = 0.05
 """Variance of a cell type that no other one shares."""
@@ -32,13 +23,9 @@ TRUST = (1.0, 0.01, 0.01, 1e-6)
 PULL = 10.0
 """Penalty of the last step, in regions."""
 TREES = {
-    "max_iter": 200, "learning_rate": 0.07, "max_leaf_nodes": 8, "max_features": 0.5, "min_samples_leaf": 200,
-    "l2_regularization": 20.0, "early_stopping": False,
+    "max_iter": 120, "learning_rate": 0.07, "max_leaf_nodes": 12, "min_samples_leaf": 200, "l2_regularization": 20.0,
+    "early_stopping": False,
 }  # fmt: skip
-N_TREES = 3
-"""Fits of boosted trees that are averaged; one alone changes with the last digit of what it reads."""
-TREE_SHARE = 0.7  # of the last step, where there are trees
-NEAREST = 4  # types that trees are shown one by one
 LEAST_SLOPE = 1e-3  # of a single column that keeps its order
 MAX_STEPS = 30
 TOLERANCE = 1e-8  # of the loss, per region
@@ -136,56 +123,30 @@ def neighbour_columns(neighbours: np.ndarray, share: np.ndarray | None, likeness
     return np.column_stack(columns)
 
 
-def nearest_columns(heads: np.ndarray, neighbours: np.ndarray, likeness: Likeness) -> np.ndarray:
-    """Accessibility in the types that are most like the new one, one by one, what the head of the first says, and how alike they are.
-
-    Parameters
-    ----------
-    heads
-        ``(regions, training types)``.
-    neighbours
-        Standardised ``(regions, training types)``.
-    likeness
-        Of the new type with them.
-    """
-    alike = likeness.predicted()
-    order = np.resize(np.argsort(-alike, kind="stable"), NEAREST)  # the same ones again where there are fewer
-    constant = np.broadcast_to(alike[order[:2]], (len(heads), 2))
-    return np.column_stack([neighbours[:, order], heads[:, order[0]], constant])
-
-
 @dataclass(frozen=True)
 class Combiner:
-    """A linear function of standardised columns; where there are trees, joined with what they make of these and more."""
+    """A linear function of standardised columns; where there are trees, its mean with what they say."""
 
     centre: np.ndarray
     scale: np.ndarray
     weight: np.ndarray
     bias: float
     is_binary: bool
-    trees: list[Any]
+    trees: Any
 
-    def __call__(self, matrix: np.ndarray, more: np.ndarray) -> np.ndarray:
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
         """Probabilities or values, float64 ``(regions,)``."""
         value = (matrix - self.centre) * self.scale @ self.weight + self.bias
-        if self.trees and len(matrix):
-            both = np.hstack([matrix, more])
-            found = [each.decision_function(both) if self.is_binary else each.predict(both) for each in self.trees]
-            value = (1 - TREE_SHARE) * value + TREE_SHARE * np.mean(found, axis=0)
+        if self.trees is not None and len(matrix):
+            more = self.trees.decision_function(matrix) if self.is_binary else self.trees.predict(matrix)
+            value = (value + more) / 2
         return expit(value) if self.is_binary else value
 
 
 def fit_combiner(
-    matrix: np.ndarray,
-    more: np.ndarray,
-    wanted: np.ndarray,
-    *,
-    is_binary: bool,
-    with_trees: bool,
-    seed: int,
-    keeps_order: bool = False,
+    matrix: np.ndarray, wanted: np.ndarray, *, is_binary: bool, with_trees: bool, seed: int, keeps_order: bool = False
 ) -> Combiner:
-    """Fit logistic regression by Newton's method, or ridge regression, and trees, which read `more`, where they are asked for.
+    """Fit logistic regression by Newton's method, or ridge regression, and trees where they are asked for.
 
     With `keeps_order` a single column ranks regions as it does itself, also where it ran the wrong way in what was fitted.
     """
@@ -202,11 +163,10 @@ def fit_combiner(
     if keeps_order and found[1] < LEAST_SLOPE:
         mean = wanted.mean()
         found = np.array([_log_odds(mean) if is_binary else mean, LEAST_SLOPE])
-    trees = []
+    trees = None
     if with_trees and len(np.unique(wanted)) > 1:
         kind = HistGradientBoostingClassifier if is_binary else HistGradientBoostingRegressor
-        both = np.hstack([matrix, more])
-        trees = [kind(**TREES, random_state=seed + number).fit(both, wanted) for number in range(N_TREES)]
+        trees = kind(**TREES, random_state=seed).fit(matrix, wanted)
     return Combiner(centre, scale, found[1:], float(found[0]), is_binary, trees)
 
 

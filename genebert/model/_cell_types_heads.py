@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from genebert._chunks import row_chunks
-from genebert.model._cell_types_ridge import N_LANDMARKS, Design, Features, Ridge, fit_ridge, kernel, standardised
+from genebert.model._ridge import N_LANDMARKS, Design, Features, Ridge, fit_ridge, kernel, standardised
 from genebert.pp._deviations import Sums, match_background
 
 __all__ = ["Features", "Heads", "Scores", "fit_heads", "standardised"]

@@ -10,7 +10,7 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 
 from genebert._chunks import row_chunks
-from genebert.model._cell_types_ridge import JITTER, N_LANDMARKS, Design, Features, kernel
+from genebert.model._ridge import JITTER, N_LANDMARKS, Design, Features, kernel
 from genebert.model._targets import Targets
 from genebert.model._task_inputs import Contexts, Inputs
 

@@ -11,7 +11,7 @@ from genebert._dna import reverse_complement
 from genebert.model._cell_types import Features, _rehearsals, fit_cell_types, fit_heads
 from genebert.model._cell_types_heads import _activity
 from genebert.model._cell_types_mix import Likeness, correlations, fit_combiner, relatives
-from genebert.model._cell_types_ridge import Design, Ridge, fit_ridge, kernel, standardised
+from genebert.model._ridge import Design, Ridge, fit_ridge, kernel, standardised
 
 N_TRAIN, N_TEST, N_TFS, N_TYPES = 900, 400, 24, 7
 NEW, OLD = [0, 1], [2, 3, 4, 5, 6]

@@ -5,8 +5,8 @@ import pytest
 
 from genebert._dna import reverse_complement
 from genebert.model import _kernel
-from genebert.model._cell_types_ridge import JITTER
 from genebert.model._kernel import KernelModel, fit_kernel
+from genebert.model._ridge import JITTER
 from genebert.model._targets import Targets
 from genebert.model._task_inputs import Contexts, Inputs
 

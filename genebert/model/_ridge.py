@@ -1,4 +1,4 @@
-"""Regression of many cell types on the sequence at once: a linear one, and one on a radial kernel."""
+"""Regression of many outputs on the sequence at once: a linear one, and one on a radial kernel."""
 
 from __future__ import annotations
 

@@ -81,14 +81,16 @@ def load_shuffled(folders: list[Path]) -> MuData | None:
 
 
 def load_binding(folders: list[Path]) -> MuData | None:
-    """All TFs x cell lines of `dhs` with enough positives on the dev chromosomes."""
+    """All TFs x cell lines of `dhs` with enough positives on the chromosomes that are scored: those of test, else of dev."""
     file = find(folders, "dhs/tf_binding.tsv.gz")
     if file is None:
         return None
     mdata = load_dhs(file.parent.parent)
     table = pd.read_csv(file, sep="\t")
     labels = table.drop(columns=["name", "split"]).set_axis(mdata.obs_names)
-    scored = np.asarray(_keys.REGION_SPLIT.get(mdata)) == "test"
+    split = table["split"].map(SPLITS).to_numpy()
+    _keys.REGION_SPLIT.set(mdata, pd.Categorical(split))
+    scored = split == ("test" if "test" in split else "val")
     labels = labels.loc[:, ((labels == 1) & scored[:, None]).sum() >= LEAST_POSITIVES]
     other = gb.io.assemble(regions=mdata["seq"].obs[["chrom", "start", "end"]], labels=labels, missing_values=(-1, -9))
     joined = MuData({**mdata.mod, _keys.LABEL: other[_keys.LABEL]}, axis=0)

@@ -18,8 +18,11 @@ __all__ = [
     "check_path",
     "check_range",
     "check_rng",
+    "check_seed",
     "listed",
 ]
+
+MOST_SEED = 2**31 - 1  # small numbers are added to a seed, and scikit-learn takes up to 2**32 - 1
 
 
 def listed(items: Iterable[Any], *, most: int = 5) -> str:
@@ -59,6 +62,11 @@ def check_range(
         kind = "an integer" if integer else "a number"
         msg = f"Expected `{name}` to be {kind}{_bounds(low=low, high=high, above=above)}; found {value!r}."
         raise ValueError(msg)
+
+
+def check_seed(value: Any, *, name: str = "seed") -> None:
+    """Raise unless it is a whole number from 0 to `MOST_SEED`."""
+    check_range(value, name=name, low=0, high=MOST_SEED, integer=True)
 
 
 def check_rng(value: Any, *, name: str) -> None:

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.linalg import cho_factor, cho_solve
 
 from genebert._chunks import row_chunks
-from genebert.model._ridge import JITTER, N_LANDMARKS, Design, Features, kernel
+from genebert.model._ridge import N_LANDMARKS, Design, Features, kernel, solve_landmarks
 from genebert.model._targets import Targets
 from genebert.model._task_inputs import Contexts, Inputs
 
@@ -22,9 +21,9 @@ CLOSED = 0.3
 """Likeness of two regions that are closed, beside 1 more of two that are open."""
 MOST_OPEN = 2.0  # what is more open counts as this
 ROWS = 2**12  # regions read at once
-MOST_KERNELS = (
-    2  # one for each cell type that is read; where there are more, landmarks are fewer, so that memory stays the same
-)
+SCALED_ON = 2**12  # regions that features are standardised on
+MOST_KERNELS = 2
+"""One for each cell type that is read. Where there are more, landmarks are fewer, so that memory and time stay the same."""
 
 
 class KernelModel:
@@ -140,7 +139,7 @@ def fit_kernel(
     landmarks = inputs.take(np.sort(rng.permutation(train)[:n_landmarks]))
     wanted, start, slope = _wanted(targets.take(train))
     nothing = np.zeros((len(landmarks.codes), len(start)), dtype=np.float32)
-    design = Design.fit(_features(inputs.take(np.sort(rng.permutation(train)[:ROWS]))))
+    design = Design.fit(_features(inputs.take(np.sort(rng.permutation(train)[:SCALED_ON]))))
     model = KernelModel(landmarks, design, nothing, start, own=own)
     weight, bias = _Sums(model, inputs.take(train), wanted).solve()
     model.weight, model.bias = (weight * slope).astype(np.float32), (start + bias * slope).astype(np.float32)
@@ -153,9 +152,8 @@ def _wanted(targets: Targets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if targets.kind == "multiclass":
         values = np.where(np.isnan(values), np.nan, np.arange(targets.n_outputs) == values)
     mean, sd = np.nanmean(values, axis=0), np.maximum(np.nanstd(values, axis=0), 1e-3)
-    slope = (
-        np.ones_like(sd) if targets.kind == "regression" else 1 / sd
-    )  # of a logit near the mean: sd / (mean (1 - mean))
+    # A logit rises by 1 / (mean (1 - mean)) with the label near the mean, which is 1 / sd**2.
+    slope = np.ones_like(sd) if targets.kind == "regression" else 1 / sd
     return np.nan_to_num((values - mean) / sd).astype(np.float32), targets.start().astype(np.float32), slope
 
 
@@ -184,12 +182,7 @@ class _Sums:
         n_outputs = sum(map(len, self.outputs))
         weight, bias = np.zeros((len(self.means[0]), n_outputs)), np.zeros(n_outputs)
         parts = zip(self.outputs, self.grams, self.products, self.means, self.metrics, strict=True)
-        for outputs, gram, product, mean, metric in parts:
-            matrix = gram + PENALTY * metric
-            matrix[np.diag_indices(len(matrix))] += JITTER * self.n_regions
-            factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
-            weight[:, outputs] = cho_solve(
-                factor, product, check_finite=False
-            )  # labels have mean 0, so no product of means
+        for outputs, gram, product, mean, metric in parts:  # labels have mean 0, so products with them are centred
+            weight[:, outputs] = solve_landmarks(gram, product, metric, penalty=PENALTY, n_regions=self.n_regions)
             bias[outputs] = -mean @ weight[:, outputs]
         return weight, bias

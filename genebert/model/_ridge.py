@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 from genebert._dna import gc_content
 from genebert.model._kmers import Block, Vocabulary
 
-__all__ = ["Design", "Features", "Ridge", "fit_ridge", "kernel", "standardised"]
+__all__ = ["Design", "Features", "Ridge", "fit_ridge", "kernel", "solve_landmarks", "standardised"]
 
 K = (4, 5, 6)
 """Lengths of the k-mers that are counted."""
@@ -46,7 +47,7 @@ class Features(NamedTuple):
         blocks = [np.maximum(self.motifs, 0).astype(np.float32)]
         if self.vectors is not None:
             blocks.append(np.asarray(self.vectors, dtype=np.float32))
-        return blocks + [np.sqrt(_kmers(self.codes, k)) for k in self._lengths()]
+        return blocks + [np.sqrt(_kmers(k, self.codes.shape[1]).read(self.codes).toarray()) for k in self._lengths()]
 
     def weights(self) -> list[float]:
         """Mean square of each block per region, once standardised; all lengths of k-mers together count as one block."""
@@ -57,13 +58,13 @@ class Features(NamedTuple):
         return [] if self.codes is None else [k for k in K if k <= self.codes.shape[1]]
 
 
-def _kmers(codes: np.ndarray, k: int) -> np.ndarray:
-    """Counts on both strands of the k-mers that come no later than their reverse complement ``(regions, k-mers)``."""
+@cache
+def _kmers(k: int, seq_length: int) -> Vocabulary:
+    """K-mers of both strands, those that come no later than their reverse complement."""
     ids = np.arange(4**k)
     turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (k - 1 - place) for place in range(k))
     columns = np.flatnonzero(ids <= turned)
-    known = Vocabulary([Block(k, 0)], seq_length=codes.shape[1], both_strands=True, columns=columns)
-    return known.read(codes).toarray()
+    return Vocabulary([Block(k, 0)], seq_length=seq_length, both_strands=True, columns=columns)
 
 
 class Design(NamedTuple):
@@ -120,15 +121,39 @@ def fit_ridge(matrix: np.ndarray, wanted: np.ndarray, *, metric: np.ndarray | No
     matrix = matrix - centre
     is_wide = metric is None and matrix.shape[1] > len(matrix)
     gram = (matrix @ matrix.T if is_wide else matrix.T @ matrix).astype(np.float64)
+    right = wanted.astype(np.float64) if is_wide else (matrix.T @ wanted).astype(np.float64)
     if metric is None:
         gram[np.diag_indices(len(gram))] += PENALTY
+        found = _solve(gram, right)
     else:
-        gram += KERNEL_PENALTY * metric
-        gram[np.diag_indices(len(gram))] += JITTER * len(matrix)
-    right = wanted.astype(np.float64) if is_wide else (matrix.T @ wanted).astype(np.float64)
-    found = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), right, check_finite=False)
+        found = solve_landmarks(gram, right, metric, penalty=KERNEL_PENALTY, n_regions=len(matrix))
     found = found.astype(np.float32)
     return Ridge(centre, matrix.T @ found if is_wide else found)
+
+
+def solve_landmarks(
+    gram: np.ndarray, right: np.ndarray, metric: np.ndarray, *, penalty: float, n_regions: int
+) -> np.ndarray:
+    """Weights of landmarks, float64 ``(landmarks, outputs)``; `gram` is overwritten.
+
+    Parameters
+    ----------
+    gram, right
+        Products of the centred kernel of regions and landmarks with itself, and with what is wanted, float64.
+    metric
+        Kernel of the landmarks with each other.
+    penalty
+        What that is multiplied with.
+    n_regions
+        How many were added up.
+    """
+    gram += penalty * metric
+    gram[np.diag_indices(len(gram))] += JITTER * n_regions
+    return _solve(gram, right)
+
+
+def _solve(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), right, check_finite=False)
 
 
 def kernel(matrix: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

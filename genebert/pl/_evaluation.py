@@ -22,11 +22,8 @@ __all__ = ["evaluation"]
 Panel = Literal["roc", "pr", "calibration", "forest"]
 SIZE = (3.3, 3.0)  # inches
 MOST_CURVES = 8
-MAIN = (
-    "pearson",
-    "auroc",
-    "accuracy",
-)  # what is drawn if nothing is asked for; the last one where there is one class only
+MAIN = ("pearson", "auroc", "accuracy")
+"""What is drawn if nothing is asked for; the last one where there is one class only."""
 N_BINS = 10
 OPEN = "_open"  # behind the name of a split: within accessible regions
 NAMES = {

@@ -77,6 +77,7 @@ def variant_effect(
     shown = effects[effects[effect].notna()].reset_index(drop=True)
     if shown.empty:
         raise ValueError(f"Expected variants with a value of {effect!r}; found none. Their `status` says why.")
+    shown["chrom"] = _in_one_style(shown["chrom"].astype(str))
     place, ticks = _places(shown)
     if ax is None:
         _, ax = plt.subplots(figsize=SIZE, layout="constrained")
@@ -93,11 +94,10 @@ def variant_effect(
 
 def _places(table: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
     """Place of each variant on one axis, chromosome behind chromosome; and the middle of each chromosome."""
-    names = _in_one_style(table["chrom"].astype(str))
-    chroms = sorted(names.unique(), key=_rank)
+    chroms = sorted(table["chrom"].unique(), key=_rank)
     place, ticks, start = np.zeros(len(table)), {}, 0.0
     position = table["pos"].to_numpy(dtype=np.float64)
-    rows_of = {chrom: (names == chrom).to_numpy() for chrom in chroms}
+    rows_of = {chrom: (table["chrom"] == chrom).to_numpy() for chrom in chroms}
     gap = 0.02 * sum(np.ptp(position[rows]) for rows in rows_of.values()) + 1
     for chrom, rows in rows_of.items():
         inside = position[rows]
@@ -135,8 +135,7 @@ def _rank(chrom: str) -> tuple[int, int, str]:
 def _draw(
     ax: Axes, table: pd.DataFrame, place: np.ndarray, chroms: list[str], *, effect: str, highlight: str | None
 ) -> None:
-    names = _in_one_style(table["chrom"].astype(str))
-    number = names.map({chrom: rank for rank, chrom in enumerate(chroms)}).to_numpy()
+    number = table["chrom"].map({chrom: rank for rank, chrom in enumerate(chroms)}).to_numpy()
     marked = np.zeros(len(table), dtype=bool)
     if highlight is not None:
         marked = pd.to_numeric(table[highlight], errors="coerce").fillna(0).to_numpy() > 0

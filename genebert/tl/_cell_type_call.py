@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from mudata import MuData
 
 from genebert import _keys, _mudata
-from genebert._validate import check_cell_type, check_key, check_literal, check_range
+from genebert._validate import check_cell_type, check_key, check_literal, check_range, check_seed
 from genebert.tl._cell_type_data import LEAST_REGIONS
 from genebert.tl._cell_type_fit import Known
 from genebert.tl._cell_type_scores import TargetKind
 from genebert.tl._leak_guard import check_tf_weight
 
 __all__ = ["check_call", "named_types"]
-
-MOST_SEED = 2**31 - 1  # a few are added to it, and trees take up to 2**32 - 1
 
 
 def check_call(
@@ -27,7 +25,7 @@ def check_call(
     check_literal(known, Known, name="known")
     check_literal(kind, TargetKind, name="kind")
     check_range(max_regions, name="max_regions", low=LEAST_REGIONS, integer=True)
-    check_range(seed, name="seed", low=0, high=MOST_SEED, integer=True)
+    check_seed(seed)
     check_key(key_added, reserved=mdata.mod)
 
 

@@ -1,7 +1,7 @@
 """How good predictions are: one function from truth and scores to metrics, for the regions and for draws of them.
 
-A draw with replacement gives each region a weight, how often it was drawn. All metrics are computed with weights, for all
-draws at once; the estimate itself is the draw in which each region has the weight 1.
+A draw with replacement gives each region a weight, how often it was drawn. All metrics are computed with weights; the
+estimate itself is the draw in which each region has the weight 1.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from genebert import _keys, _mudata
 from genebert._chunks import Progress
 from genebert._dna import N
 from genebert._logging import info, warn
-from genebert._validate import check_literal, check_range, listed
+from genebert._validate import check_literal, check_range, check_seed, listed
 from genebert.model import GeneBERT, Task
 from genebert.model._scan import check_task_scan
 from genebert.model._seen import Seen, seen_regions
@@ -42,7 +42,6 @@ __all__ = [
 
 Method = Literal["probe", "finetune"]
 OutputWeight = Literal["none", "accessibility", "open"]
-MOST_SEED = 2**31 - 1
 _PADDED = 0.05  # share of sequences that end in N from which on it is told
 
 
@@ -70,7 +69,7 @@ def check_task_options(
     if max_epochs is not None:
         check_range(max_epochs, name="max_epochs", low=1, integer=True)
     check_range(batch_size, name="batch_size", low=2, integer=True)
-    check_range(seed, name="seed", low=0, high=MOST_SEED, integer=True)
+    check_seed(seed)
     check_device(device, name="device")
     if isinstance(baselines, str):
         msg = f"Expected `baselines` to be a list; found {baselines!r}. Write [{baselines!r}]."

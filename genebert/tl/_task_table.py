@@ -136,10 +136,10 @@ def _scored(truth: Targets, found: np.ndarray, weights: np.ndarray) -> dict[str,
     single = {}
     for i, name in enumerate(truth.outputs):
         known = ~np.isnan(truth.values[:, i])
-        if known.sum() > (truth.kind == "regression"):
+        if known.sum() >= (2 if truth.kind == "regression" else 1):
             metrics = score(truth.values[known, i], found[known, i], weights[:, known])
-            has_all = truth.kind == "regression" or len(np.unique(truth.values[known, i])) == 2
-            single[name] = metrics if has_all else _of_one_class(metrics)
+            is_whole = truth.kind == "regression" or len(np.unique(truth.values[known, i])) == 2
+            single[name] = metrics if is_whole else _of_one_class(metrics)
     if truth.n_outputs == 1 or not single:
         return single
     most = max(map(len, single.values()))

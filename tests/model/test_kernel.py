@@ -103,7 +103,7 @@ def test_some_regions_at_a_time_and_twice_the_same_region(rng, monkeypatch):
     inputs = inputs.take(np.concatenate([np.arange(100), np.arange(20)]))
     targets = labels(rng.integers(0, 2, (120, 1)))
     whole = fit(inputs, targets).logits(inputs)
-    monkeypatch.setattr(_kernel, "ROWS", 120)
+    monkeypatch.setattr(_kernel, "ROWS", 50)
     np.testing.assert_allclose(fit(inputs, targets).logits(inputs), whole, atol=1e-3)
 
 

@@ -20,6 +20,8 @@ PENALTY = 0.3
 CLOSED = 0.3
 """Likeness of two regions that are closed, beside 1 more of two that are open."""
 MOST_OPEN = 2.0  # what is more open counts as this
+ALIKE = 0.4
+"""Standard deviation, in the share of the atlas, over which two regions come to be less alike."""
 ROWS = 2**12  # regions read at once
 SCALED_ON = 2**12  # regions that features are standardised on
 MOST_KERNELS = 2
@@ -29,7 +31,8 @@ MOST_KERNELS = 2
 class KernelModel:
     """Logits from the likeness to some regions that were learnt from (Williams and Seeger 2001).
 
-    Where a task reads accessibility, two regions are alike if their sequences are, and the more so if both are open.
+    Where a task reads accessibility, two regions are alike if their sequences are, and the more so if both are open, and in
+    as many cell types.
 
     Parameters
     ----------
@@ -43,14 +46,24 @@ class KernelModel:
         float32 ``(outputs,)``.
     own
         Of each output the column of accessibility that counts, -1 for none; empty: none is read.
+    reads_atlas
+        Whether the last column is the share of cell types in which a region is open.
     """
 
     name: ClassVar[str] = "kernel"
 
     def __init__(
-        self, landmarks: Inputs, design: Design, weight: np.ndarray, bias: np.ndarray, *, own: Sequence[int] = ()
+        self,
+        landmarks: Inputs,
+        design: Design,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        *,
+        own: Sequence[int] = (),
+        reads_atlas: bool = False,
     ) -> None:
-        self.landmarks, self.design, self.weight, self.bias, self.own = landmarks, design, weight, bias, tuple(own)
+        self.landmarks, self.design, self.weight, self.bias = landmarks, design, weight, bias
+        self.own, self.reads_atlas = tuple(own), reads_atlas
         self._points = design(_features(landmarks))
 
     def logits(self, inputs: Inputs) -> np.ndarray:
@@ -64,6 +77,9 @@ class KernelModel:
     def likeness(self, inputs: Inputs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Compare regions with the landmarks: float32 ``(regions, landmarks)`` for each set of outputs that share it."""
         of_sequence = kernel(self.design(_features(inputs)), self._points)
+        if self.reads_atlas:
+            away = np.subtract.outer(inputs.context[:, -1], self.landmarks.context[:, -1])
+            of_sequence *= np.exp(-((away / ALIKE) ** 2) / 2)
         own = np.array(self.own) if self.own else np.full(len(self.bias), -1)
         for column in np.unique(own):
             outputs = np.flatnonzero(own == column)
@@ -86,7 +102,7 @@ class KernelModel:
             arrays["context"] = self.landmarks.context
         for number, (centre, scale) in enumerate(zip(design.centres, design.scales, strict=True)):
             arrays |= {f"centre.{number}": centre, f"scale.{number}": scale}
-        settings = {"own": list(self.own), "shares": design.weights}
+        settings = {"own": list(self.own), "reads_atlas": self.reads_atlas, "shares": design.weights}
         return settings, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
     @classmethod
@@ -99,7 +115,8 @@ class KernelModel:
             settings["shares"],
         )  # fmt: skip
         landmarks = Inputs(arrays["codes"], arrays["scores"], arrays.get("context"))
-        return cls(landmarks, design, arrays["weight"], arrays["bias"], own=settings["own"])
+        options = {"own": settings["own"], "reads_atlas": settings.get("reads_atlas", False)}
+        return cls(landmarks, design, arrays["weight"], arrays["bias"], **options)
 
 
 def _features(inputs: Inputs) -> Features:
@@ -140,7 +157,8 @@ def fit_kernel(
     wanted, start, slope = _wanted(targets.take(train))
     nothing = np.zeros((len(landmarks.codes), len(start)), dtype=np.float32)
     design = Design.fit(_features(inputs.take(np.sort(rng.permutation(train)[:SCALED_ON]))))
-    model = KernelModel(landmarks, design, nothing, start, own=own)
+    reads_atlas = contexts is not None and bool(contexts.atlas)
+    model = KernelModel(landmarks, design, nothing, start, own=own, reads_atlas=reads_atlas)
     weight, bias = _Sums(model, inputs.take(train), wanted).solve()
     model.weight, model.bias = (weight * slope).astype(np.float32), (start + bias * slope).astype(np.float32)
     return model

@@ -14,6 +14,7 @@ from genebert._dna import kmer_ids, reverse_complement
 __all__ = ["Block", "Vocabulary", "kmers_anywhere", "kmers_by_place"]
 
 LONGEST_PLACED = 6
+FLANK = 0.1  # what a k-mer far from the centre counts, where `Block.reach` is set
 ROWS = 2**11  # regions that are read at once
 LEAST_READ = 2
 """Times that a feature must be read in train; what is read once tells nothing of other sequences."""
@@ -27,6 +28,8 @@ class Block(NamedTuple):
     """Positions that count as one place; 0: the whole sequence is one."""
     scale: float = 1.0
     """Value of one k-mer: the larger, the less its weight is penalised."""
+    reach: float = 0.0
+    """Bases from the centre of the sequence over which a k-mer comes to count less, a standard deviation; 0: all count alike."""
 
 
 def kmers_anywhere() -> list[Block]:
@@ -78,7 +81,7 @@ class Vocabulary:
     def _read(self, codes: np.ndarray) -> sparse.csr_matrix:
         sides = [codes, reverse_complement(codes)] if self.both_strands else [codes]
         found = [self._lookup[ids] for side in sides for ids in self._ids(side)]
-        scales = [np.full(ids.shape[1], block.scale, dtype=np.float32) for block, ids in zip(self.blocks * len(sides), found, strict=True)]  # fmt: skip
+        scales = [_values(block, ids.shape[1]) for block, ids in zip(self.blocks * len(sides), found, strict=True)]
         shape = (len(codes), len(self.columns))
         if not found:
             return sparse.csr_matrix(shape, dtype=np.float32)
@@ -113,6 +116,15 @@ class Vocabulary:
 
 def _places(block: Block, n_positions: int) -> np.ndarray:
     return np.arange(n_positions, dtype=np.int64) // block.width if block.width else np.zeros(n_positions, np.int64)
+
+
+def _values(block: Block, n_positions: int) -> np.ndarray:
+    """Value of a k-mer at each position, float32."""
+    if not block.reach:
+        return np.full(n_positions, block.scale, dtype=np.float32)
+    away = np.arange(n_positions) - (n_positions - 1) / 2
+    bell = np.exp(-((away / block.reach) ** 2) / 2)
+    return (block.scale * (FLANK + (1 - FLANK) * bell)).astype(np.float32)
 
 
 def _n_places(block: Block, seq_length: int) -> int:

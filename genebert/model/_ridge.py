@@ -15,6 +15,8 @@ __all__ = ["Design", "Features", "Ridge", "fit_ridge", "kernel", "solve_landmark
 
 K = (4, 5, 6)
 """Lengths of the k-mers that are counted."""
+REACH = 40.0
+"""Bases from the centre, where accessible regions have their summit, over which k-mers come to count less."""
 PENALTY = 30.0
 """Of the linear regression; motifs, vector and k-mers have a mean square of 1 per region each."""
 WIDTH = 0.2
@@ -64,7 +66,7 @@ def _kmers(k: int, seq_length: int) -> Vocabulary:
     ids = np.arange(4**k)
     turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (k - 1 - place) for place in range(k))
     columns = np.flatnonzero(ids <= turned)
-    return Vocabulary([Block(k, 0)], seq_length=seq_length, both_strands=True, columns=columns)
+    return Vocabulary([Block(k, 0, reach=REACH)], seq_length=seq_length, both_strands=True, columns=columns)
 
 
 class Design(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from genebert import _keys
-from genebert._chunks import load, load_columns, row_chunks
+from genebert._chunks import load, load_columns, load_dense, row_chunks
 from genebert._dna import N
 from genebert._motifs import default_motifs, log_odds, tf_names
 from genebert._validate import check_cell_type
@@ -17,6 +17,7 @@ from genebert.pp._scan import Scanner
 
 __all__ = ["Contexts", "Inputs", "MotifSet", "pad_codes", "read_codes"]
 
+LEAST_OTHERS = 3  # cell types besides the own ones, from which on the share of all is read
 LEAST_OPEN = 20  # regions from which the scale of a cell type is measured
 _UNIFORM = np.full(4, 0.25)
 
@@ -29,7 +30,7 @@ class Inputs(NamedTuple):
     scores: np.ndarray | None
     """float32 ``(regions, TFs)``."""
     context: np.ndarray | None
-    """float32 ``(regions, cell types)``."""
+    """Accessibility that a task reads, float32 ``(regions, Contexts.width)``."""
 
     def take(self, rows: np.ndarray | slice) -> Inputs:
         """Read some of the regions."""
@@ -84,19 +85,57 @@ class Contexts(NamedTuple):
     """float32 ``(cell types,)``: mean over the accessible regions that were trained on, which counts as 1."""
     own: tuple[int, ...]
     """The cell type of each output, -1 where it has none."""
+    atlas: tuple[str, ...] = ()
+    """Cell types in whose share a region is open, which is read, too: whether it is open everywhere or in few. Empty: not read."""
+    usual: float = 0.0
+    """That share, of regions that are open in one of the own cell types; taken where the atlas was not measured."""
 
     @classmethod
     def of(
         cls, mdata: Any, cell_types: Sequence[str], *, layer: str, own: Sequence[int], train: np.ndarray
     ) -> Contexts:
-        """Measure the scale on rows `train`."""
+        """Measure the scale on rows `train`. The atlas are all cell types of `mdata`, if these are more than the own ones."""
         contexts = cls(list(cell_types), layer, np.ones(len(cell_types), dtype=np.float32), tuple(own))
         values, is_open = contexts.read(mdata, train), contexts.is_open(mdata, train)
         total, count = np.where(is_open, values, 0).sum(axis=0), is_open.sum(axis=0)
-        return contexts._replace(scale=np.where(total > 0, total / np.maximum(count, 1), 1).astype(np.float32))
+        contexts = contexts._replace(scale=np.where(total > 0, total / np.maximum(count, 1), 1).astype(np.float32))
+        names = tuple(str(name) for name in mdata[_keys.ATAC].var_names)
+        if len(names) < len(cell_types) + LEAST_OTHERS:
+            return contexts
+        contexts = contexts._replace(atlas=names)
+        share = contexts._share(mdata, train[is_open.any(axis=1)])
+        return contexts._replace(usual=float(np.nanmean(share)) if np.isfinite(share).any() else 0.0)
+
+    @property
+    def width(self) -> int:
+        """Columns that are read: the own cell types, then the share of the atlas."""
+        return len(self.cell_types) + bool(self.atlas)
 
     def read(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
-        """Read accessibility, float32 ``(regions, cell types)``; what was not measured counts as closed."""
+        """Read accessibility, then the share of the atlas, float32 ``(regions, width)``; what was not measured counts as closed."""
+        own = self._own(mdata, rows)
+        if not self.atlas:
+            return own
+        share = self._share(mdata, rows)
+        return np.column_stack([own, np.where(np.isfinite(share), share, self.usual)]).astype(np.float32)
+
+    def _share(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
+        """Share of the atlas in which regions are open ``(regions,)``; NaN where less than half of it was measured."""
+        matrix = _keys.ACCESSIBILITY.get(mdata)
+        calls = _keys.OPEN.get(mdata) if _keys.OPEN.has(mdata) else matrix
+        names = list(mdata[_keys.ATAC].var_names)
+        columns = [names.index(name) for name in self.atlas if name in names]
+        rows = np.arange(mdata.n_obs)[rows]
+        found = np.empty(len(rows))
+        for part in row_chunks(len(rows)):
+            known = ~np.isnan(load_dense(matrix, rows[part])[:, columns])
+            is_open = (load_dense(calls, rows[part])[:, columns] > 0) & known
+            n_known = known.sum(axis=1)
+            share = is_open.sum(axis=1) / np.maximum(n_known, 1)
+            found[part] = np.where(2 * n_known >= len(self.atlas), share, np.nan)
+        return found
+
+    def _own(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
         matrix = (_keys.OPEN if self.layer == "open" else _keys.ACCESSIBILITY).get(mdata)
         names = list(mdata[_keys.ATAC].var_names)
         missing = [name for name in self.cell_types if name not in names]
@@ -112,7 +151,7 @@ class Contexts(NamedTuple):
     def is_open(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
         """Tell where regions are called open, bool ``(regions, cell types)``; without calls, where there is any signal."""
         layer = "open" if _keys.OPEN.has(mdata) else self.layer
-        return self._replace(layer=layer, scale=np.ones_like(self.scale)).read(mdata, rows) > 0
+        return self._replace(layer=layer, scale=np.ones_like(self.scale))._own(mdata, rows) > 0
 
     def elsewhere(self, mdata: Any, cell_type: str) -> Contexts:
         """Read one cell type in place of each of those that were trained on, as if it were the own one of every output.
@@ -152,19 +191,22 @@ class Contexts(NamedTuple):
 
     def assumed(self, n_regions: int, cell_type: str | None) -> np.ndarray:
         """What is taken where nothing was measured: open in all cell types, or in the named one only."""
-        if cell_type is None:
-            return np.ones((n_regions, len(self.cell_types)), dtype=np.float32)
-        return np.tile(np.array([name == cell_type for name in self.cell_types], dtype=np.float32), (n_regions, 1))
+        own = [float(cell_type is None or name == cell_type) for name in self.cell_types]
+        return np.tile(np.array([*own, self.usual][: self.width], dtype=np.float32), (n_regions, 1))
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """Settings and tensors, for `restore`."""
         settings = {"cell_types": self.cell_types, "layer": self.layer, "own": list(self.own)}
+        settings |= {"atlas": list(self.atlas), "usual": self.usual}
         return settings, {"scale": torch.from_numpy(self.scale)}
 
     @classmethod
     def restore(cls, settings: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Contexts:
         """Rebuild from what `state` returned."""
-        return cls(settings["cell_types"], settings["layer"], tensors["scale"].numpy(), tuple(settings["own"]))
+        atlas, usual = tuple(settings.get("atlas", ())), settings.get("usual", 0.0)
+        return cls(
+            settings["cell_types"], settings["layer"], tensors["scale"].numpy(), tuple(settings["own"]), atlas, usual
+        )
 
 
 def gate(context: np.ndarray, own: Sequence[int]) -> np.ndarray:

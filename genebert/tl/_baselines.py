@@ -18,13 +18,14 @@ from genebert.model._targets import Targets
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet
 from genebert.model._task_network import FitOptions, NetworkModel, fit_network
 from genebert.model._task_probe import Half, ProbeModel, fit_probe
-from genebert.model._trees import fit_trees
+from genebert.model._trees import BoostedTrees, fit_trees
 from genebert.nn import GeneBERTNetwork, PlainCNN, TaskConfig, TaskNetwork
 
 __all__ = ["BASELINES", "PARTS", "FitData", "accessibility_alone", "baseline", "kmers", "network", "probe"]
 
-PARTS = ("network", "kmers", "kernel")
-"""Models that a fine-tuned task joins, each alone; boosted trees are another one, and the kernel only where the strand does not count."""
+PARTS = ("network", "kmers", "kernel", "trees")
+"""Models that a fine-tuned task joins, each alone: the kernel only where the strand does not count, and boosted trees, which are the
+baseline `motif_boosting` where no share of an atlas is read."""
 BASELINES = (
     "kmer", "position_1mer", "position_2mer", "motif_boosting", "cnn", "untrained", "sequence_only", "matrix_only",
     "accessibility", *PARTS,
@@ -70,6 +71,14 @@ def accessibility_alone(data: FitData) -> ContextModel:
     return ContextModel(*solve(matrix, data.targets.take(data.train), penalty=1 / len(matrix)))
 
 
+def motif_boosting(data: FitData) -> BoostedTrees:
+    """Fit boosted trees on motif scores and on accessibility of the own cell types, without the share of the atlas."""
+    inputs = data.inputs
+    if data.contexts is not None:  # the last columns are never asked for, so predictions may be given them
+        inputs = inputs._replace(context=inputs.context[:, : len(data.contexts.cell_types)])
+    return fit_trees(inputs, data.targets, **data.rows, seed=data.options.seed)
+
+
 def linear(data: FitData, name: str) -> LinearModel:
     """Fit one of the linear baselines."""
     return fit_linear(
@@ -98,7 +107,7 @@ def network(
     config = TaskConfig(
         encoder=data.model.module.config, n_outputs=data.targets.n_outputs, seq_length=data.inputs.codes.shape[1],
         n_tfs=len(data.motifs.tfs) if has_matrix else 0, has_sequence=has_sequence,
-        contexts=() if contexts is None else contexts.own, n_contexts=0 if contexts is None else len(contexts.cell_types),
+        contexts=() if contexts is None else contexts.own, n_contexts=0 if contexts is None else contexts.width,
     )  # fmt: skip
     options = data.options if pretrained else _one_rate(data.options)
     with own_randomness(data.device, seed=options.seed):
@@ -158,7 +167,8 @@ def baseline(name: str, data: FitData, *, method: str) -> Any:
         "kernel": lambda: fit_kernel(
             data.inputs, data.targets, train=data.train, contexts=data.contexts, seed=data.options.seed
         ),
-        "motif_boosting": lambda: fit_trees(data.inputs, data.targets, **data.rows, seed=data.options.seed),
+        "trees": lambda: fit_trees(data.inputs, data.targets, **data.rows, seed=data.options.seed),
+        "motif_boosting": lambda: motif_boosting(data),
         "cnn": lambda: _cnn(data),
         "accessibility": lambda: accessibility_alone(data),
     }

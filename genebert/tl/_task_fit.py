@@ -242,7 +242,8 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
     else:
         net, losses = network(data)
         models = {"network": net, "kmers": kmers(data)}
-        for name in ("kernel", "motif_boosting") if data.options.both_strands else ("motif_boosting",):
+        trees = "trees" if data.contexts is not None and data.contexts.atlas else "motif_boosting"
+        for name in ("kernel", trees) if data.options.both_strands else (trees,):
             models[name] = baseline(name, data, method=method)
     inner = data.inputs.take(data.inner)
     stack = fit_stack([model.logits(inner) for model in models.values()], data.targets.take(data.inner))

@@ -7,7 +7,7 @@ from scipy.optimize import check_grad
 
 from genebert._dna import reverse_complement
 from genebert.model import _trees
-from genebert.model._kmers import Block, Vocabulary, kmers_anywhere, kmers_by_place
+from genebert.model._kmers import FLANK, Block, Vocabulary, kmers_anywhere, kmers_by_place
 from genebert.model._linear import LinearModel, fit_linear, solve
 from genebert.model._stack import fit_stack
 from genebert.model._targets import Targets, loss_and_gradient, probabilities, task_loss
@@ -66,6 +66,10 @@ def test_features_by_hand():
     assert counts.sum() == 1
     both = read(codes, [Block(2, 0)], both_strands=True)
     assert np.array_equal(both, read(reverse_complement(codes), [Block(2, 0)], both_strands=True))
+    near = read(np.zeros((1, 201), dtype=np.uint8), [Block(1, 0, 2.0, reach=20.0)])[
+        0, 0
+    ]  # a bell on what counts anyway
+    assert near == pytest.approx(2 * (201 * FLANK + (1 - FLANK) * 20 * np.sqrt(2 * np.pi)), rel=1e-4)
     assert np.flatnonzero(read(codes, [Block(1, 1)])).tolist() == [0, 5, 14, 18]
     assert np.flatnonzero(read(codes, [Block(1, 3)])).tolist() == [0, 1, 6]  # A and C in front, two G behind
     assert np.array_equal(

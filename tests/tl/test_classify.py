@@ -48,7 +48,11 @@ def test_promoters_are_learnt_and_compared(fitted):
     assert (task.kind, task.outputs, task.seq_length) == ("binary", ["promoter"], 200)
     table = gb.get.evaluation(mdata, key="promoter")
     assert tuple(table.columns) == _keys.EVALUATION_COLUMNS
-    assert set(table["method"]) == {"genebert", *BASELINES} - {"accessibility", "kernel"}  # these are for other data
+    assert set(table["method"]) == {"genebert", *BASELINES} - {
+        "accessibility",
+        "kernel",
+        "trees",
+    }  # these are for other data
     assert set(table["split"]) == {"val", "test"}
     found = gb.get.evaluation(mdata, key="promoter", split="test", metric="auroc").set_index("method")
     assert found.loc["genebert", "value"] > 0.8  # the motif lies at one place on one strand

@@ -11,8 +11,9 @@ A new type enters through its TF activity alone, computed from its accessibility
   analysis, Balwierz et al. 2014; from summary statistics as for polygenic scores, Mak et al. 2017).
 
 How much each counts is learnt on training types, each of which plays the new one in turn, with and without its nearest
-relatives (stacking, Wolpert 1992); boosted trees (Friedman 2001) join in where measurements are known. The heads are out of fold there, and so are the activities: a region's own label would
-be in them otherwise.
+relatives (stacking, Wolpert 1992). Where measurements are known, boosted trees (Friedman 2001) join in, and what kind of sequence a
+region has (principal components of its motifs). The heads are out of fold there, and so are the activities: a region's own label
+would be in them otherwise. Where a new type's activity comes from few regions, the prediction goes back towards the one without it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.special import expit, logit
 
 from genebert.model._cell_types_heads import Features, Heads, Scores, fit_heads, standardised
 from genebert.model._cell_types_mix import (
@@ -41,6 +43,8 @@ Kind = Literal["binary", "value"]
 
 LEFT_OUT = {"nothing": (0, 2), "train_cell_types": (0,)}
 """Nearest relatives that are missing, too, when a training type plays the new one."""
+N_AXES = 3  # principal components of motif strength
+DOUBT = 200  # regions of an activity that counts as much as all other knowledge
 MOST_ROWS = 1_000_000  # regions x cell types x relatives left out that the last step is fitted on
 
 
@@ -106,6 +110,8 @@ class CellTypeModel:
         for each in np.atleast_2d(activity):
             case = self._case(scores, each, self.activity, used, neighbours, n_regions=n_regions)
             columns.append({name: self._finish(name, case) for name in (self.combiners if parts else ["genebert"])})
+            if n_regions is not None:
+                columns[-1]["genebert"] = self._careful(columns[-1]["genebert"], case, n_regions=n_regions)
             if parts:
                 columns[-1] |= case.simple()
         found = {name: np.column_stack([column[name] for column in columns]) for name in columns[0]}
@@ -124,14 +130,23 @@ class CellTypeModel:
         turned = self.heads.whitened(np.vstack([new, activity[used]]), n_regions=n_regions)
         likeness = Likeness.of(self.likeness[np.ix_(used, used)], turned[1:], turned[0])
         motifs = scores.motifs @ self.heads.motif_weights(new, n_regions=n_regions).astype(np.float32)
+        kind = scores.motifs @ self.heads.motif_axes[1][:, -N_AXES:].astype(np.float32)
         near, share = None if neighbours is None else neighbours[:, used], None
         if near is not None and self.kind == "binary":
             share = np.clip(near * self.spread[used] + self.centre[used], 0, 1).mean(axis=1)
-        return _Case(scores.heads[:, used], motifs, likeness, near, share)
+        return _Case(scores.heads[:, used], motifs, kind, likeness, near, share)
 
     def _finish(self, name: str, case: _Case) -> np.ndarray:
         value = self.combiners[name](case.columns(name))
         return value * self.spread.mean() + self.centre.mean() if self.kind == "value" else value
+
+    def _careful(self, value: np.ndarray, case: _Case, *, n_regions: int) -> np.ndarray:
+        """Go towards what is said without the activity, the more so the fewer regions that comes from."""
+        without = self._finish("sequence_only" if self.known == "nothing" else "mean_sequence", case)
+        trust = n_regions / (n_regions + DOUBT)
+        if self.kind == "value":
+            return trust * value + (1 - trust) * without
+        return expit(trust * logit(value) + (1 - trust) * logit(without))
 
     def _standard(self, values: np.ndarray) -> np.ndarray:
         """Standardise; what is missing becomes the region's mean."""
@@ -147,6 +162,8 @@ class _Case:
 
     heads: np.ndarray
     motifs: np.ndarray
+    kind: np.ndarray
+    """What kind of sequence it is, such as rich in GC: principal components of motif strength."""
     likeness: Likeness
     neighbours: np.ndarray | None
     share: np.ndarray | None
@@ -160,7 +177,7 @@ class _Case:
         if knows_activity:
             found.append(self.motifs)
         if self.neighbours is not None and name != "sequence_only":
-            found.append(neighbour_columns(self.neighbours, self.share, likeness))
+            found += [neighbour_columns(self.neighbours, self.share, likeness), self.kind]
         return np.hstack(found)
 
     def simple(self) -> dict[str, np.ndarray]:

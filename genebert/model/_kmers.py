@@ -15,6 +15,7 @@ __all__ = ["Block", "Vocabulary", "kmers_anywhere", "kmers_by_place"]
 
 LONGEST_PLACED = 6
 FLANK = 0.1  # what a k-mer far from the centre counts, where `Block.reach` is set
+STEPS = 256  # of which it is a multiple, so that sums are exact and the same in any order
 ROWS = 2**11  # regions that are read at once
 LEAST_READ = 2
 """Times that a feature must be read in train; what is read once tells nothing of other sequences."""
@@ -123,8 +124,8 @@ def _values(block: Block, n_positions: int) -> np.ndarray:
     if not block.reach:
         return np.full(n_positions, block.scale, dtype=np.float32)
     away = np.arange(n_positions) - (n_positions - 1) / 2
-    bell = np.exp(-((away / block.reach) ** 2) / 2)
-    return (block.scale * (FLANK + (1 - FLANK) * bell)).astype(np.float32)
+    counted = FLANK + (1 - FLANK) * np.exp(-((away / block.reach) ** 2) / 2)
+    return (block.scale * np.round(counted * STEPS) / STEPS).astype(np.float32)
 
 
 def _n_places(block: Block, seq_length: int) -> int:

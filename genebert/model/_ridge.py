@@ -90,9 +90,16 @@ class Design(NamedTuple):
 
     def __call__(self, features: Features) -> np.ndarray:
         """All blocks side by side, float32 ``(regions, features)``."""
-        parts = zip(features.blocks(), self.centres, self.scales, self.weights, strict=True)
-        found = [(block - centre) * (scale * np.sqrt(weight / len(scale))) for block, centre, scale, weight in parts]
-        return np.hstack(found).astype(np.float32)
+        found = np.empty((len(features.motifs), sum(map(len, self.scales))), dtype=np.float32)
+        first = 0
+        for block, centre, scale, weight in zip(
+            features.blocks(), self.centres, self.scales, self.weights, strict=True
+        ):
+            part = found[:, first : first + len(scale)]
+            np.subtract(block, centre, out=part)
+            part *= (scale * np.sqrt(weight / len(scale))).astype(np.float32)
+            first += len(scale)
+        return found
 
 
 class Ridge(NamedTuple):

@@ -34,7 +34,15 @@ FASTSK = ("CTCF", "EP300", "JUND")
 TASKS = (*GUE, *(f"fastsk_{name}" for name in FASTSK), "ctcf_shuffled", "dhs_tf")
 MANY_SEEDS = ("tf_2", "prom_core_tata", "splice")
 SPLITS = {"train": "train", "dev": "val", "test": "test", "test_dedup": "test_dedup"}
-CHEAP = ["kmer", "position_2mer", "motif_boosting", "network", "kmers", "kernel", "trees"]  # of seconds, or parts of the task
+CHEAP = [
+    "kmer",
+    "position_2mer",
+    "motif_boosting",
+    "network",
+    "kmers",
+    "kernel",
+    "trees",
+]  # of seconds, or parts of the task
 PARTS = ("network", "kmers", "kernel", "trees")  # of the task: shown, but no baselines
 LEAST_POSITIVES = 100
 MINUTES, CALIBRATION = 12, 0.06

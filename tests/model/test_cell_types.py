@@ -189,6 +189,11 @@ def test_the_fewer_regions_the_less_the_motifs_count(made, nothing):
     assert (np.diff(sizes, axis=0) > 0).all()
     few = nothing.predict(made.test, made.activity[NEW], n_regions=50)
     assert few.std() < nothing.predict(made.test, made.activity[NEW]).std()
+    away = []
+    for n in (1, 50, 10**9):
+        found = nothing.predict(made.test, made.activity[NEW], n_regions=n, parts=True)
+        away.append(np.abs(found["genebert"] - found["sequence_only"]).max())
+    assert away[0] < 0.02 < away[1] < away[2]
 
 
 def test_whitened_activities_are_those_of_independent_motifs(nothing):

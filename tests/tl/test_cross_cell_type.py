@@ -41,6 +41,7 @@ def test_the_planted_logic_is_recovered_in_types_that_were_held_out_together(toy
     assert row["gain_low"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
 def test_shuffled_activity_gives_nothing(toy, known):
     """On the mean of five shuffles: one of them hits or misses by chance, which an interval over regions does not tell."""

@@ -97,13 +97,25 @@ class ProbeModel:
 
     @classmethod
     def restore(cls, settings: dict[str, Any], tensors: dict[str, Tensor]) -> ProbeModel:
-        """Rebuild from what `state` returned."""
+        """Rebuild from what `state` returned.
+
+        Raises
+        ------
+        ValueError
+            When an early version saved it, with accessibility as one more feature: nothing multiplied then.
+        """
         network = GeneBERTNetwork(GeneBERTConfig.from_dict(settings["config"]))
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
         found = {name.removeprefix("probe."): t.numpy() for name, t in tensors.items() if name.startswith("probe.")}
-        options = {name: settings[name] for name in ("both_strands", "half", "own")}
+        if "own" not in settings and len(found["mean"]) > network.config.dim + network.config.region_out:
+            msg = (
+                "Expected a probe that multiplies by accessibility; found one of an early version of genebert, which added it. "
+                "Fit the task again."
+            )
+            raise ValueError(msg)
+        options = {"both_strands": settings["both_strands"], "half": settings["half"], "own": settings.get("own", ())}
         model = cls(network, found.pop("columns"), **options)
         for name, array in found.items():
             setattr(model, name, array)

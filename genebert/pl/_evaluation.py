@@ -52,9 +52,10 @@ def evaluation(
     split
         ``"val"``, ``"test"``, or one of them within accessible regions, ``"test_open"``; default: test where it was scored.
     panel
-        ``"roc"``, ``"pr"``, ``"calibration"`` or ``"forest"``; default: all four, of a regression the forest alone.
+        ``"roc"``, ``"pr"``, ``"calibration"`` or ``"forest"``; default: all four, of a regression, and of regions that are all of one class,
+        the forest alone.
     metric
-        Of the forest; default: AUROC, of a regression Pearson's correlation.
+        Of the forest; default: AUROC, of a regression Pearson's correlation, of regions of one class accuracy.
     ax
         Where to draw; needs `panel`.
 
@@ -86,16 +87,18 @@ def evaluation(
     found = sorted(table.loc[table["split"] == split, "metric"].astype(str).unique())
     metric = next(name for name in MAIN if name in found) if metric is None else metric
     check_literal(metric, found, name="metric")
-    panels = [panel] if panel else ["forest"] if is_regression else ["roc", "pr", "calibration", "forest"]
-    if is_regression and panels != ["forest"]:
-        msg = f"Expected panel='forest' of a regression; found {panel!r}."
+    has_curves = "auroc" in found
+    panels = [panel] if panel else ["roc", "pr", "calibration", "forest"] if has_curves else ["forest"]
+    if not has_curves and panels != ["forest"]:
+        what = "a regression" if is_regression else "regions that are all of one class"
+        msg = f"Expected panel='forest' of {what}; found {panel!r}."
         raise ValueError(msg)
     if ax is None:
         size = (SIZE[0] * len(panels), SIZE[1])
         axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False)[1][0]
     else:
         axes = np.array([ax])
-    curves = {} if is_regression else _labelled(mdata, key=key, split=split)
+    curves = _labelled(mdata, key=key, split=split) if has_curves else {}
     for axis, name in zip(axes, panels, strict=True):
         if name == "forest":
             _draw_forest(axis, table[(table["split"] == split) & (table["metric"] == metric)], metric=metric)

@@ -150,7 +150,7 @@ def _draw(
 
 def _label(ax: Axes, names: list[tuple[str, int]], points: np.ndarray) -> None:
     """Write names beside points, in the first of four corners that is inside and free of names and, if one is, of points."""
-    ax.figure.draw_without_rendering()  # so that the axes have their size
+    ax.figure.canvas.figure.draw_without_rendering()  # the whole figure, so that the axes have their size
     unit = 72 / ax.figure.dpi  # points of print in a pixel
     size = ax.get_window_extent().size * unit
     where = ax.transAxes.inverted().transform(ax.transData.transform(points)) * size

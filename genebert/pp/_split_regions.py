@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from numbers import Real
 from typing import Any, Literal
 
@@ -107,7 +107,7 @@ def split_regions(
 
 def _is_empty(value: float | Sequence[str]) -> bool:
     """Whether it is a list of no chromosomes."""
-    return not isinstance(value, (Real, str)) and len(value) == 0
+    return isinstance(value, Sized) and not isinstance(value, str) and len(value) == 0
 
 
 def _check_wanted(wanted: dict[str, Any], *, by: By) -> None:
@@ -122,6 +122,11 @@ def _check_wanted(wanted: dict[str, Any], *, by: By) -> None:
             raise ValueError(msg)
         elif isinstance(share, str):
             msg = f"Expected `{name}` to be a share or a list of chromosomes; found {share!r}. Write [{share!r}]."
+            raise ValueError(msg)
+        elif not isinstance(share, Iterable):
+            msg = (
+                f"Expected `{name}` to be a share or a list of chromosomes; found {share!r}. Write 0 for no such split."
+            )
             raise ValueError(msg)
 
 

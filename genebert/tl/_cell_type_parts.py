@@ -75,13 +75,17 @@ def _warn(test: Regions, *, record: Mapping) -> None:
     if any(CHROMOSOME in marks for marks in test.marks.values()):
         warn(
             f"The encoder saw chromosomes that are scored (it was trained on {listed(sorted(Seen.of(record).chromosomes))}); rows are marked "
-            f"{CHROMOSOME!r}. Train one without them: gb.tl.pretrain, or pass model='none'."
+            f"{CHROMOSOME!r}. Train one without them: gb.tl.pretrain, or pass model='none'.",
+            stacklevel=5,
         )
     if seen:
-        warn(f"The encoder saw which regions are open in {listed(sorted(seen))}; rows are marked {TYPE!r}.")
+        warn(
+            f"The encoder saw which regions are open in {listed(sorted(seen))}; rows are marked {TYPE!r}.", stacklevel=5
+        )
     if test.near.any():
         warn(
-            f"{int(test.near.sum())} of {len(test.near)} test regions share 32 bases with a train region; see the stratum 'not_near'."
+            f"{int(test.near.sum())} of {len(test.near)} test regions share 32 bases with a train region; see the stratum 'not_near'.",
+            stacklevel=5,
         )
 
 

@@ -34,7 +34,8 @@ def draws_of_regions(chromosomes: np.ndarray, *, n_draws: int, seed: int) -> tup
     chromosomes
         Of each region that is scored.
     n_draws, seed
-        How many, and of what; above 100,000 regions fewer, but 200 at least where so many are asked for.
+        How many, and of what; so many that draws times regions are `MOST_CELLS` at most, but `LEAST_DRAWS` where so many are asked
+        for.
 
     Returns
     -------

@@ -107,11 +107,9 @@ def _of_block(block: Block, kind: TargetKind) -> dict[tuple[str, ...], _Draws]:
         for number, column in enumerate(block.columns):
             rows = np.flatnonzero(masks[:, number] & ~np.isnan(block.truth[:, number]))
             place = (block.holdout, column.cell_type, column.tf, block.types, block.regions, stratum)
+            truth, weights, about = block.truth[rows, number], block.weights[:, rows], _about(block, rows, number)
             for method, score in block.predicted.items():
-                metrics = column_draws(
-                    block.truth[rows, number], score[rows, number], block.weights[:, rows], kind=kind
-                )
-                about = _about(block, rows, number)
+                metrics = column_draws(truth, score[rows, number], weights, kind=kind)
                 found |= {(*place, method, metric): _Draws(values, *about) for metric, values in metrics.items()}
     return found | (_within(block) if block.is_headline else {})
 

@@ -145,7 +145,10 @@ def _with_twins(data: CellTypeData, fold: Fold) -> CellTypeData:
     if not copies:
         return data
     pairs = listed([f"{name} ({other})" for name, other in copies.items()])
-    warn(f"Training types hold a copy of what is held out: {pairs}; rows are marked {TWIN!r}. Hold them out together.")
+    warn(
+        f"Training types hold a copy of what is held out: {pairs}; rows are marked {TWIN!r}. Hold them out together.",
+        stacklevel=5,
+    )
     parts = [
         part._replace(marks={name: [*seen, *([TWIN] if name in copies else [])] for name, seen in part.marks.items()})
         for part in (data.train, data.test)

@@ -99,8 +99,8 @@ def cross_cell_type(
     max_regions
         Most train regions that are learnt from, drawn at random where there are more.
     n_draws
-        Of the bootstrap: over chromosomes where five or more are scored, else over regions. Above 100,000 scored regions fewer, 200
-        at least where so many are asked for.
+        Of the bootstrap: over chromosomes where five or more are scored, else over regions. So many that draws times scored regions
+        are 30 million at most (300 draws of 100,000 regions), but 200 where so many are asked for.
     seed, device
         Of everything that is drawn; where the encoder runs.
     key_added

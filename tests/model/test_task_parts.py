@@ -142,6 +142,21 @@ def test_probe_multiplies_by_accessibility(rng, tiny_model):
     assert ((plain.logits(inputs)[:, 0] > 0) == targets.values[:, 0]).mean() < 0.7
 
 
+def test_probes_of_before_accessibility_multiplied(rng, tiny_model):
+    """They load where they read none; where it was one more feature they are refused."""
+    codes = rng.integers(0, 4, (60, 50)).astype(np.uint8)
+    inputs = Inputs(codes, rng.normal(size=(60, len(tiny_model.tfs))).astype(np.float32), None)
+    targets = Targets("binary", ["a"], rng.integers(0, 2, (60, 1)).astype(np.float32))
+    options = {"tfs": (tiny_model.tfs, tiny_model.tfs), "train": np.arange(40), "inner": np.arange(40, 60)}
+    model = fit_probe(tiny_model.module, inputs, targets, both_strands=True, **options)
+    settings, tensors = model.state()
+    settings.pop("own")
+    assert np.allclose(ProbeModel.restore(settings, tensors).logits(inputs), model.logits(inputs))
+    tensors["probe.mean"] = torch.cat([tensors["probe.mean"], torch.zeros(1)])
+    with pytest.raises(ValueError, match=r"an early version of genebert, which added it\. Fit the task again"):
+        ProbeModel.restore(settings, tensors)
+
+
 def test_solve_agrees_with_ridge(rng):
     matrix, values = rng.normal(size=(50, 3)), rng.normal(size=(50, 1)).astype(np.float32)
     weight, bias = solve(matrix, Targets("regression", ["a"], values), penalty=0.1)

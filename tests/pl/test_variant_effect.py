@@ -47,6 +47,13 @@ def test_names_do_not_lie_on_each_other():
     assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
 
 
+def test_axes_of_a_subfigure(effects):
+    left, _ = plt.figure().subfigures(1, 2)
+    ax = left.subplots()
+    assert gb.pl.variant_effect(effects, ax=ax) is ax
+    assert ax.texts
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

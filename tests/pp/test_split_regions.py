@@ -114,6 +114,8 @@ def test_regions_with_and_without_chromosomes(toy, log, expect_refusal):
         ({"val": ["chr1"], "test": ["1"]}, "each chromosome in one split; found chr1"),
         ({"val": "chr1"}, r"Write \['chr1'\]"),
         ({"val": 1.5}, "`val` to be a number"),
+        ({"val": None}, "`val` to be a share or a list of chromosomes; found None. Write 0"),
+        ({"by": "similarity", "test": None}, "`test` to be a share with by=.*; found None"),
         ({"val": ["chr1", "chr2", "chr3"], "test": ["chr4", "chr5", "chr6"]}, "none is left for train"),
         ({"by": "sequence"}, "`by` to be one of 'chromosome', 'similarity'; found 'sequence'"),
         ({"by": "similarity", "val": ["chr8"]}, "`val` to be a share with by=.*; found .*'chr8'.*by=\"chromosome\""),

@@ -319,7 +319,9 @@ def test_splits_of_one_class_are_scored_as_far_as_they_can_be(base, small, value
     assert table["metric"].tolist() == ["accuracy", "calibration_error"] * 2
     called = mdata["seq"].obs["task"][(_keys.REGION_SPLIT.get(mdata) == "test").to_numpy()]
     assert table["value"][0] == pytest.approx((called.astype(int) == value).mean())
-    assert "accuracy" in gb.pl.evaluation(mdata, panel="forest").get_xlabel()
+    assert "accuracy" in gb.pl.evaluation(mdata).get_xlabel()  # one panel: there are no curves
+    with pytest.raises(ValueError, match="Expected panel='forest' of regions that are all of one class; found 'roc'"):
+        gb.pl.evaluation(mdata, panel="roc")
 
 
 def test_a_column_of_the_users_own_is_kept(base, small):

@@ -41,6 +41,7 @@ def test_the_planted_logic_is_recovered_in_types_that_were_held_out_together(toy
     assert row["gain_low"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
 def test_shuffled_activity_gives_nothing(toy, known):
     """On the mean of five shuffles: one of them hits or misses by chance, which an interval over regions does not tell."""
@@ -250,16 +251,33 @@ def test_few_regions_that_give_no_activity_are_nan(small, known):
     values[np.flatnonzero(train)[:5], 2] = [1, 0, 0, 0, 0]
     values[np.flatnonzero(train)[:4]] *= np.arange(6) == 2  # where no other type is
     _keys.ACCESSIBILITY.set(small, values)
-    with pytest.warns(UserWarning, match="No activity of Monocyte can be computed from n = 1 regions"):
+    with pytest.warns(UserWarning, match="No activity of Monocyte can be computed from n = 1 regions") as warned:
         gb.tl.cross_cell_type(small, "none", known=known, holdout=PAIR, few_shot=[1, 2, 5], **QUICK)
+    assert {each.filename for each in warned if "activity" in str(each.message)} == {__file__}
     table = (
         gb.get.cross_cell_type(small, rows="few_shot", metric="auroc")
         .set_index(["cell_type", "method", "n"])
         .sort_index()
     )
-    assert table.loc[("Monocyte", "genebert", 1), ["value", "low", "high"]].isna().all()
+    by_activity = {"genebert", "motif_activity", "weighted_mean"} & set(table.index.get_level_values("method"))
+    assert len(by_activity) == (3 if known == "train_cell_types" else 2)
+    for method in by_activity:
+        assert table.loc[("Monocyte", method, 1), ["value", "low", "high"]].isna().all()
     assert table.loc[("Progenitor", "sequence_only")].notna().all(axis=None)
     assert table.loc[("Monocyte", "genebert", 5)].notna().all()
+
+
+def test_draws_without_an_activity_are_counted(small):
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    train = np.flatnonzero(np.asarray(_keys.REGION_SPLIT.get(small)) == "train")
+    values[train, 2] = (
+        np.arange(len(train)) % 20 == 0
+    )  # so that most draws of a few regions hold no open one of Monocyte
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.warns(
+        UserWarning, match=r"An activity of Monocyte can be computed from n = 8 regions in [12] of 3 draws"
+    ):
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot=8, **QUICK)
 
 
 def test_one_number_of_regions(small):

@@ -97,8 +97,9 @@ def test_10_near_duplicates_over_the_split_are_counted_and_marked(data):
     codes = np.array(_keys.DNA_CODE.get(data))
     codes[np.flatnonzero(split == "test")[:7], 50:82] = codes[np.flatnonzero(split == "train")[:7], 10:42]
     _keys.DNA_CODE.set(data, codes)
-    with pytest.warns(UserWarning, match="7 of .* share 32 bases"):
+    with pytest.warns(UserWarning, match="7 of .* share 32 bases") as warned:
         table = table_of(data)
+    assert {each.filename for each in warned if "share 32 bases" in str(each.message)} == {__file__}
     rows = table[(table["stratum"] == "all") & (table["cell_type"] == "Monocyte")]
     assert set(rows["n_near"]) == {7}
     assert NEAR in marks_of(table)
@@ -110,8 +111,9 @@ def test_11_a_copy_of_the_held_out_type_in_training_is_marked(data):
         values = slot.get(data).toarray() if hasattr(slot.get(data), "toarray") else np.array(slot.get(data))
         values[:, 0] = values[:, 2]  # "B cell" is "Monocyte" under another name
         slot.set(data, values)
-    with pytest.warns(UserWarning, match=r"hold a copy of what is held out: Monocyte \(B cell\)"):
+    with pytest.warns(UserWarning, match=r"hold a copy of what is held out: Monocyte \(B cell\)") as warned:
         table = table_of(data)
+    assert {each.filename for each in warned if "hold a copy" in str(each.message)} == {__file__}
     assert TWIN in marks_of(table[table["cell_type"] == "Monocyte"])
     assert TWIN not in marks_of(table[table["cell_type"] == "Progenitor"])
 

@@ -88,7 +88,7 @@ class Heads:
         if "last" not in self.memo or self.memo["last"][0] is not features:
             heads = []
             for rows in row_chunks(len(features.motifs), step=ROWS):
-                matrix = self.design(Features(*(None if block is None else block[rows] for block in features)))
+                matrix = self.design(features.take(rows))
                 heads.append(self.head(matrix, kernel(matrix, self.landmarks)))
             empty = np.zeros((0, self.head.linear.weight.shape[1]), dtype=np.float32)
             self.memo["last"] = features, Scores(np.concatenate([empty, *heads]), self.design.motifs(features))

@@ -48,6 +48,8 @@ class KernelModel:
         Of each output the column of accessibility that counts, -1 for none; empty: none is read.
     reads_atlas
         Whether the last column is the share of cell types in which a region is open.
+    is_centred
+        Whether k-mers in the middle count more.
     """
 
     name: ClassVar[str] = "kernel"
@@ -61,10 +63,11 @@ class KernelModel:
         *,
         own: Sequence[int] = (),
         reads_atlas: bool = False,
+        is_centred: bool = False,
     ) -> None:
         self.landmarks, self.design, self.weight, self.bias = landmarks, design, weight, bias
-        self.own, self.reads_atlas = tuple(own), reads_atlas
-        self._points = design(_features(landmarks))
+        self.own, self.reads_atlas, self.is_centred = tuple(own), reads_atlas, is_centred
+        self._points = design(_features(landmarks, is_centred=is_centred))
 
     def logits(self, inputs: Inputs) -> np.ndarray:
         """Logits, float64 ``(regions, outputs)``."""
@@ -76,7 +79,7 @@ class KernelModel:
 
     def likeness(self, inputs: Inputs) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Compare regions with the landmarks: float32 ``(regions, landmarks)`` for each set of outputs that share it."""
-        of_sequence = kernel(self.design(_features(inputs)), self._points)
+        of_sequence = kernel(self.design(_features(inputs, is_centred=self.is_centred)), self._points)
         if self.reads_atlas:
             away = np.subtract.outer(inputs.context[:, -1], self.landmarks.context[:, -1])
             of_sequence *= np.exp(-((away / ALIKE) ** 2) / 2)
@@ -102,7 +105,9 @@ class KernelModel:
             arrays["context"] = self.landmarks.context
         for number, (centre, scale) in enumerate(zip(design.centres, design.scales, strict=True)):
             arrays |= {f"centre.{number}": centre, f"scale.{number}": scale}
-        settings = {"own": list(self.own), "reads_atlas": self.reads_atlas, "shares": design.weights}
+        settings = {
+            "own": list(self.own), "reads_atlas": self.reads_atlas, "is_centred": self.is_centred, "shares": design.weights,
+        }  # fmt: skip
         return settings, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
     @classmethod
@@ -115,12 +120,15 @@ class KernelModel:
             settings["shares"],
         )  # fmt: skip
         landmarks = Inputs(arrays["codes"], arrays["scores"], arrays.get("context"))
-        options = {"own": settings["own"], "reads_atlas": settings.get("reads_atlas", False)}
+        options = {
+            "own": settings["own"],
+            **{name: settings.get(name, False) for name in ("reads_atlas", "is_centred")},
+        }
         return cls(landmarks, design, arrays["weight"], arrays["bias"], **options)
 
 
-def _features(inputs: Inputs) -> Features:
-    return Features(inputs.scores, None, inputs.codes)
+def _features(inputs: Inputs, *, is_centred: bool) -> Features:
+    return Features(inputs.scores, None, inputs.codes, is_centred)
 
 
 def _openness(values: np.ndarray) -> np.ndarray:
@@ -133,6 +141,7 @@ def fit_kernel(
     *,
     train: np.ndarray,
     contexts: Contexts | None,
+    is_centred: bool,
     seed: int,
 ) -> KernelModel:
     """Fit all outputs at once.
@@ -147,6 +156,8 @@ def fit_kernel(
         Rows to learn from.
     contexts
         Accessibility that counts; None: none.
+    is_centred
+        See `KernelModel`.
     seed
         Of the landmarks.
     """
@@ -156,9 +167,10 @@ def fit_kernel(
     landmarks = inputs.take(np.sort(rng.permutation(train)[:n_landmarks]))
     wanted, start, slope = _wanted(targets.take(train))
     nothing = np.zeros((len(landmarks.codes), len(start)), dtype=np.float32)
-    design = Design.fit(_features(inputs.take(np.sort(rng.permutation(train)[:SCALED_ON]))))
+    design = Design.fit(_features(inputs.take(np.sort(rng.permutation(train)[:SCALED_ON])), is_centred=is_centred))
     reads_atlas = contexts is not None and bool(contexts.atlas)
-    model = KernelModel(landmarks, design, nothing, start, own=own, reads_atlas=reads_atlas)
+    options = {"own": own, "reads_atlas": reads_atlas, "is_centred": is_centred}
+    model = KernelModel(landmarks, design, nothing, start, **options)
     weight, bias = _Sums(model, inputs.take(train), wanted).solve()
     model.weight, model.bias = (weight * slope).astype(np.float32), (start + bias * slope).astype(np.float32)
     return model

@@ -16,7 +16,7 @@ __all__ = ["Design", "Features", "Ridge", "fit_ridge", "kernel", "solve_landmark
 K = (4, 5, 6)
 """Lengths of the k-mers that are counted."""
 REACH = 40.0
-"""Bases from the centre, where accessible regions have their summit, over which k-mers come to count less."""
+"""Bases from the centre over which k-mers come to count less, where regions are centred."""
 PENALTY = 30.0
 """Of the linear regression; motifs, vector and k-mers have a mean square of 1 per region each."""
 WIDTH = 0.2
@@ -37,6 +37,16 @@ class Features(NamedTuple):
     """The encoder's embedding, float32 ``(regions, dim)``."""
     codes: np.ndarray | None
     """Bases, uint8 ``(regions, seq_length)``."""
+    is_centred: bool = False
+    """Whether what matters lies in the middle, as the summit of an accessible region does; k-mers there count more."""
+
+    def take(self, rows: np.ndarray | slice) -> Features:
+        """Read some of the regions."""
+        return self._replace(
+            motifs=self.motifs[rows],
+            vectors=None if self.vectors is None else self.vectors[rows],
+            codes=None if self.codes is None else self.codes[rows],
+        )
 
     def gc(self) -> np.ndarray:
         """GC content, that of the average region where no base is known. float64 ``(regions,)``."""
@@ -49,7 +59,10 @@ class Features(NamedTuple):
         blocks = [np.maximum(self.motifs, 0).astype(np.float32)]
         if self.vectors is not None:
             blocks.append(np.asarray(self.vectors, dtype=np.float32))
-        return blocks + [np.sqrt(_kmers(k, self.codes.shape[1]).read(self.codes).toarray()) for k in self._lengths()]
+        reach = REACH if self.is_centred else 0.0
+        return blocks + [
+            np.sqrt(_kmers(k, self.codes.shape[1], reach).read(self.codes).toarray()) for k in self._lengths()
+        ]
 
     def weights(self) -> list[float]:
         """Mean square of each block per region, once standardised; all lengths of k-mers together count as one block."""
@@ -61,12 +74,12 @@ class Features(NamedTuple):
 
 
 @cache
-def _kmers(k: int, seq_length: int) -> Vocabulary:
+def _kmers(k: int, seq_length: int, reach: float) -> Vocabulary:
     """K-mers of both strands, those that come no later than their reverse complement."""
     ids = np.arange(4**k)
     turned = sum((3 - (ids >> 2 * place & 3)) << 2 * (k - 1 - place) for place in range(k))
     columns = np.flatnonzero(ids <= turned)
-    return Vocabulary([Block(k, 0, reach=REACH)], seq_length=seq_length, both_strands=True, columns=columns)
+    return Vocabulary([Block(k, 0, reach=reach)], seq_length=seq_length, both_strands=True, columns=columns)
 
 
 class Design(NamedTuple):

@@ -44,6 +44,8 @@ class FitData(NamedTuple):
     inner: np.ndarray
     motifs: MotifSet
     contexts: Contexts | None
+    is_centred: bool
+    """Whether the sequences are those of regions, around their middle."""
     options: FitOptions
     model: GeneBERT
     device: torch.device
@@ -165,7 +167,12 @@ def baseline(name: str, data: FitData, *, method: str) -> Any:
         **{single: partial(linear, data, single) for single in _BLOCKS},
         "kmers": lambda: kmers(data),
         "kernel": lambda: fit_kernel(
-            data.inputs, data.targets, train=data.train, contexts=data.contexts, seed=data.options.seed
+            data.inputs,
+            data.targets,
+            train=data.train,
+            contexts=data.contexts,
+            is_centred=data.is_centred,
+            seed=data.options.seed,
         ),
         "trees": lambda: fit_trees(data.inputs, data.targets, **data.rows, seed=data.options.seed),
         "motif_boosting": lambda: motif_boosting(data),

@@ -115,7 +115,7 @@ class Reader(NamedTuple):
         scores = self.motifs.scan(codes)
         if self.probe is not None:
             vectors = self.probe.embed(Inputs(codes, scores, None))
-        return Features(scores, vectors, codes)
+        return Features(scores, vectors, codes, _keys.CHROM.has(self.mdata))
 
     def _vectors(self, rows: np.ndarray) -> np.ndarray:
         matrix = self.mdata.obsm[self.use_rep]

@@ -232,7 +232,8 @@ def _data(
     motifs = MotifSet.of(mdata)
     inputs = Inputs(codes, motifs.scan(codes), None if contexts is None else contexts.read(mdata, used))
     nothing = np.zeros(0, dtype=np.int64)
-    return FitData(inputs, targets.take(used), nothing, nothing, motifs, contexts, options, model, device)
+    is_centred = _keys.CHROM.has(mdata)
+    return FitData(inputs, targets.take(used), nothing, nothing, motifs, contexts, is_centred, options, model, device)
 
 
 def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, Any]]]:

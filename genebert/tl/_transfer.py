@@ -228,7 +228,7 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
     models = []
     for number in range(n_models):
         part = np.sort(rng.permutation(len(rows))[: max(LEAST_REGIONS, int(share * len(rows)))])
-        some = Features(*(None if values is None else values[part] for values in features))
+        some = features.take(part)
         options = {"known": task.known, "kind": task.kind, "seed": task.seed + number, "groups": groups[part]}
         is_measured = task.tf_weight == "activity"
         models.append(fit_cell_types(some, target[part], weights[learnt], is_measured=is_measured, **options))

@@ -40,7 +40,7 @@ def make(kind="binary", *, effect=1.2, seed=0):
     noise = rng.logistic(size=value.shape)
     target = (value + noise > 0 if kind == "binary" else value + noise + 10).astype(np.float32)
     train, test = slice(N_TRAIN), slice(N_TRAIN, None)
-    parts = [Features(motifs[rows], None, codes[rows]) for rows in (train, test)]
+    parts = [Features(motifs[rows], None, codes[rows], is_centred=True) for rows in (train, test)]
     activity = _activity(parts[0].motifs, target[train], parts[0].gc())
     return Made(*parts, target[train], target[test], activity, np.arange(N_TRAIN) % 6)
 

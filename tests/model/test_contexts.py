@@ -79,10 +79,10 @@ def test_the_kernel_tells_regions_that_are_open_everywhere(rng):
     targets = Targets("binary", ["x"], (share > 0.5).astype(np.float32)[:, None])
     contexts = Contexts(["A"], "open", np.ones(1, dtype=np.float32), (0,), tuple(NAMES), 0.5)
     rows = np.arange(300)
-    model = fit_kernel(inputs, targets, train=rows, contexts=contexts, seed=0)
+    model = fit_kernel(inputs, targets, train=rows, contexts=contexts, is_centred=True, seed=0)
     assert ((model.logits(inputs)[300:, 0] > 0) == (share[300:] > 0.5)).mean() > 0.85
     np.testing.assert_allclose(KernelModel.restore(*model.state()).logits(inputs), model.logits(inputs), atol=1e-4)
-    blind = fit_kernel(inputs, targets, train=rows, contexts=contexts._replace(atlas=()), seed=0)
+    blind = fit_kernel(inputs, targets, train=rows, contexts=contexts._replace(atlas=()), is_centred=True, seed=0)
     assert ((blind.logits(inputs)[300:, 0] > 0) == (share[300:] > 0.5)).mean() < 0.7
 
 

@@ -30,7 +30,7 @@ def labels(values, kind="binary"):
 
 def fit(inputs, targets, contexts=None, train=None):
     train = np.arange(len(inputs.codes)) if train is None else train
-    return fit_kernel(inputs, targets, train=train, contexts=contexts, seed=0)
+    return fit_kernel(inputs, targets, train=train, contexts=contexts, is_centred=True, seed=0)
 
 
 def test_is_penalised_regression_on_centred_likenesses(rng):

@@ -23,6 +23,7 @@ MOST_OPEN = 2.0  # what is more open counts as this
 ALIKE = 0.4
 """Standard deviation, in the share of the atlas, over which two regions come to be less alike."""
 ROWS = 2**12  # regions read at once
+SHARES = 2  # steps to half the share of labelled regions, in which it is told
 SCALED_ON = 2**12  # regions that features are standardised on
 MOST_KERNELS = 2
 """One for each cell type that is read. Where there are more, landmarks are fewer, so that memory and time stay the same."""
@@ -146,7 +147,8 @@ def fit_kernel(
 ) -> KernelModel:
     """Fit all outputs at once.
 
-    Labels are regressed as numbers, one column per output or class, what is missing at its mean. Class weights do not enter.
+    Labels are regressed as numbers, one column per output or class. Where a label is missing in some regions, those that have it
+    are taken to be as alike as all are. Class weights do not enter.
 
     Parameters
     ----------
@@ -165,26 +167,30 @@ def fit_kernel(
     own = () if contexts is None else contexts.own
     n_landmarks = int(N_LANDMARKS * min(1.0, np.sqrt(MOST_KERNELS / max(len(set(own)), 1))))
     landmarks = inputs.take(np.sort(rng.permutation(train)[:n_landmarks]))
-    wanted, start, slope = _wanted(targets.take(train))
+    wanted, share, start, slope = _wanted(targets.take(train))
     nothing = np.zeros((len(landmarks.codes), len(start)), dtype=np.float32)
     design = Design.fit(_features(inputs.take(np.sort(rng.permutation(train)[:SCALED_ON])), is_centred=is_centred))
     reads_atlas = contexts is not None and bool(contexts.atlas)
     options = {"own": own, "reads_atlas": reads_atlas, "is_centred": is_centred}
     model = KernelModel(landmarks, design, nothing, start, **options)
-    weight, bias = _Sums(model, inputs.take(train), wanted).solve()
+    weight, bias = _Sums(model, inputs.take(train), wanted).solve(share)
     model.weight, model.bias = (weight * slope).astype(np.float32), (start + bias * slope).astype(np.float32)
     return model
 
 
-def _wanted(targets: Targets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Standardised labels ``(regions, outputs)``, logits of guessing, and how these rise with a standardised label."""
+def _wanted(targets: Targets) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Standardised labels ``(regions, outputs)``, 0 where missing; the share that is not, logits of guessing, and how these rise."""
     values = targets.values
     if targets.kind == "multiclass":
         values = np.where(np.isnan(values), np.nan, np.arange(targets.n_outputs) == values)
-    mean, sd = np.nanmean(values, axis=0), np.maximum(np.nanstd(values, axis=0), 1e-3)
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=0), 1)  # the inner part may have taken all of a label
+    mean = np.nansum(values, axis=0) / count
+    sd = np.maximum(np.sqrt(np.nansum((values - mean) ** 2, axis=0) / count), 1e-3)
     # A logit rises by 1 / (mean (1 - mean)) with the label near the mean, which is 1 / sd**2.
     slope = np.ones_like(sd) if targets.kind == "regression" else 1 / sd
-    return np.nan_to_num((values - mean) / sd).astype(np.float32), targets.start().astype(np.float32), slope
+    start = targets.start().astype(np.float32)
+    return np.nan_to_num((values - mean) / sd).astype(np.float32), count / len(values), start, slope
 
 
 class _Sums:
@@ -207,12 +213,20 @@ class _Sums:
         for gram, mean in zip(self.grams, self.means, strict=True):
             gram -= np.outer(mean, mean) * len(wanted)
 
-    def solve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Weights ``(landmarks, outputs)`` and bias ``(outputs,)`` of centred likenesses."""
+    def solve(self, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights ``(landmarks, outputs)`` and bias ``(outputs,)`` of centred likenesses.
+
+        `share` of the regions have each label, so that the products of likenesses count that much for it.
+        """
+        steps = 2 ** (np.round(SHARES * np.log2(share)) / SHARES)  # outputs of about one share are solved for together
         n_outputs = sum(map(len, self.outputs))
         weight, bias = np.zeros((len(self.means[0]), n_outputs)), np.zeros(n_outputs)
         parts = zip(self.outputs, self.grams, self.products, self.means, self.metrics, strict=True)
         for outputs, gram, product, mean, metric in parts:  # labels have mean 0, so products with them are centred
-            weight[:, outputs] = solve_landmarks(gram, product, metric, penalty=PENALTY, n_regions=self.n_regions)
+            for step in np.unique(steps[outputs]):
+                some = steps[outputs] == step
+                weight[:, outputs[some]] = solve_landmarks(
+                    step * gram, product[:, some], metric, penalty=PENALTY, n_regions=self.n_regions * step
+                )
             bias[outputs] = -mean @ weight[:, outputs]
         return weight, bias

@@ -1,7 +1,10 @@
 """The kernel that joins a task where the strand does not count."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from genebert._dna import reverse_complement
 from genebert.model import _kernel
@@ -105,6 +108,31 @@ def test_some_regions_at_a_time_and_twice_the_same_region(rng, monkeypatch):
     whole = fit(inputs, targets).logits(inputs)
     monkeypatch.setattr(_kernel, "ROWS", 50)
     np.testing.assert_allclose(fit(inputs, targets).logits(inputs), whole, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_regions_without_a_label_teach_nothing_of_it(kind, rng):
+    inputs = make(rng, n=900)
+    truth = (inputs.scores[:, 0] > 0.3).astype(np.float32)
+    few = np.where(rng.random(900) < 0.2, truth, np.nan)
+    rows, alone = np.arange(600), np.flatnonzero(~np.isnan(few[:600]))
+    found = fit(inputs, labels(np.column_stack([truth, few]), kind), train=rows).logits(inputs)[600:]
+    whole = fit(inputs, labels(truth[:, None], kind), train=rows).logits(inputs)[600:, 0]
+    by_few = fit(inputs, labels(few[:, None], kind), train=alone).logits(inputs)[600:, 0]
+    np.testing.assert_allclose(found[:, 0], whole, atol=1e-3)
+    assert found[:, 1].std() == pytest.approx(by_few.std(), rel=0.3)
+    assert roc_auc_score(truth[600:], found[:, 1]) > roc_auc_score(truth[600:], by_few) - 0.03
+
+
+def test_a_label_that_no_train_region_has(rng):
+    values = rng.integers(0, 2, (120, 2)).astype(np.float32)
+    values[:100, 1] = np.nan
+    inputs = make(rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fit(inputs, labels(values, "multilabel"), train=np.arange(100)).logits(inputs)
+    assert np.isfinite(found).all()
+    assert np.ptp(found[:, 1]) == 0
 
 
 def test_sequences_shorter_than_a_kmer(rng):

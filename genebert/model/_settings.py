@@ -12,7 +12,7 @@ from mudata import MuData
 
 from genebert import _keys
 from genebert._data import TFWeight
-from genebert._validate import check_cell_type, check_literal, check_range, listed
+from genebert._validate import check_cell_type, check_literal, check_range, check_seed, listed
 from genebert.nn import OBJECTIVES
 
 __all__ = ["Precision", "TrainingSettings", "check_cuda", "check_device", "objective_weights", "resolve_cell_types"]
@@ -50,7 +50,7 @@ class TrainingSettings:
         check_range(self.weight_decay, name="weight_decay", low=0)
         check_range(self.warmup, name="warmup", low=0, high=1)
         check_range(self.clip, name="gradient_clip_val", low=0)
-        check_range(self.seed, name="seed", low=0, integer=True)
+        check_seed(self.seed)
         if self.ema is not None:
             check_range(self.ema, name="ema", low=0, high=1)
         if self.patience is not None:
@@ -76,11 +76,15 @@ def check_device(device: Any, *, name: str) -> None:
     check_cuda(device, name=name)
     if device == "auto":
         return
+    msg = (
+        f'Expected `{name}` to be "auto" or a device of torch that is there, such as "cpu" or "cuda"; found {device!r}.'
+    )
     try:
-        torch.empty(0, device=device)
+        found = torch.empty(0, device=torch.device(device))  # None is none, though torch.empty takes it
     except (AssertionError, RuntimeError, TypeError) as error:
-        msg = f'Expected `{name}` to be "auto" or a device of torch that is there, such as "cpu" or "cuda"; found {device!r}.'
         raise ValueError(msg) from error
+    if found.is_meta:  # holds no numbers
+        raise ValueError(msg)
 
 
 def check_cuda(device: Any, *, name: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from mudata import MuData
 
 from genebert import _keys, _mudata
-from genebert._validate import check_key, check_literal, check_range
+from genebert._validate import check_key, check_literal, check_range, check_seed
 from genebert.model import GeneBERT
 from genebert.model._finetuning import (
     EPOCHS,
@@ -96,8 +96,10 @@ def finetune(
     >>> model.head.out_features
     1
     """
+    _mudata.check_mudata(mdata)
     check_literal(mode, Mode, name="mode")
     check_key(key_added, reserved=mdata.mod)
+    check_seed(seed)
     check_device(device, name="device")
     max_epochs = EPOCHS[mode] if max_epochs is None else max_epochs
     check_range(max_epochs, name="max_epochs", low=1, integer=True)

@@ -125,6 +125,11 @@ def test_shipped_weights_are_the_default(small):
         ({"lr": -1}, "`lr`"),
         ({"patience": 0}, "`patience`"),
         ({"key_added": "a/b"}, "`key_added`"),
+        ({"seed": -1}, r"`seed` to be an integer in \[0, 2147483647\]; found -1"),
+        ({"seed": 1.5}, "`seed` to be an integer"),
+        ({"seed": 2**64}, "`seed` to be an integer"),
+        ({"device": "meta"}, "`device` to be \"auto\" or a device of torch .*; found 'meta'"),
+        ({"device": None}, '`device` to be "auto" or a device of torch .*; found None'),
     ],
 )
 def test_bad_arguments_change_nothing(base, small, kwargs, message):
@@ -132,6 +137,11 @@ def test_bad_arguments_change_nothing(base, small, kwargs, message):
     with pytest.raises(ValueError, match=message):
         gb.tl.finetune(mdata, base, **{"labels": "promoter", **kwargs})
     assert "finetune" not in mdata.uns[_keys.UNS]
+
+
+def test_what_is_no_mudata_is_told(base, small):
+    with pytest.raises(TypeError, match="Expected `mdata` to be a MuData; found AnnData"):
+        gb.tl.finetune(small["seq"], base, labels="promoter")
 
 
 def test_labels_that_are_no_classes_or_not_there(base, small):

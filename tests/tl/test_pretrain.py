@@ -58,6 +58,7 @@ def test_a_saved_model_embeds_the_same(trained, tmp_path):
         ({"objectives": {"guessing": 1}}, "guessing"),
         ({"objectives": dict.fromkeys(OBJECTIVES, 0)}, "a weight above 0"),
         ({"key_added": "a/b"}, "`key_added`"),
+        ({"seed": 2**64}, r"`seed` to be an integer in \[0, 2147483647\]"),
     ],
 )
 def test_bad_arguments_write_nothing(toy, kwargs, message):

@@ -124,13 +124,15 @@ def _measured(
     if not len(n_cells):
         return
     counts, there = load_dense(_keys.COUNTS.get(mdata), train)[:, column], int(_keys.N_CELLS.get(mdata)[name])
+    is_measured = ~np.isnan(accessibility[:, column])
+    counts = np.maximum(np.where(is_measured, counts, 0), 0).astype(np.int64)
     for n in n_cells:
         found = []
         for number in range(N_REPEATS):
             rng = np.random.default_rng([data.seed, n, number])
-            drawn = rng.binomial(np.maximum(counts, 0).astype(np.int64), min(n / there, 1))
+            drawn = rng.binomial(counts, min(n / there, 1))
             few = accessibility.copy()
-            few[:, column] = np.log1p(drawn / max(drawn.sum(), 1) * CPM)
+            few[:, column] = np.where(is_measured, np.log1p(drawn / max(drawn.sum(), 1) * CPM), np.nan)
             if is_comparable(mdata, train, few, column):
                 found.append(activity_on(mdata, train, motifs, few)[[column]])
         yield "cells", n, min(n, there), found

@@ -241,6 +241,24 @@ def test_more_cells_than_there_are_means_all_of_them(small):
     )
 
 
+@pytest.mark.parametrize("count", [500, np.nan])
+def test_cells_tell_nothing_of_regions_that_were_not_measured(small, count):
+    train = np.asarray(_keys.REGION_SPLIT.get(small)) == "train"
+    gaps, column = train & (np.cumsum(train) % 3 == 0), small["atac"].var_names.get_loc("Monocyte")
+    values, counts = np.array(_keys.ACCESSIBILITY.get(small)), _keys.COUNTS.get(small).toarray().astype(np.float32)
+    values[gaps, column] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    found = []
+    for filled in (0, count):
+        counts[gaps, column] = filled
+        _keys.COUNTS.set(small, counts.copy())
+        gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot_cells=1_000_000, **QUICK)
+        table = gb.get.cross_cell_type(small, rows="few_shot", metric="auroc").set_index(["cell_type", "method"])
+        found.append(table.loc[("Monocyte", "genebert"), "value"])
+    whole = gb.get.cross_cell_type(small, metric="auroc").set_index(["cell_type", "method"]).sort_index()
+    assert found[1] == found[0] == pytest.approx(whole.loc[("Monocyte", "genebert"), "value"], abs=0.002)
+
+
 @pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
 def test_few_regions_that_give_no_activity_are_nan(small, known):
     train = np.asarray(_keys.REGION_SPLIT.get(small)) == "train"

@@ -43,8 +43,8 @@ def variant_effect(
     highlight
         Column of 0 and 1, or of False and True: rows that are drawn in another colour, such as known risk variants.
     n_labels
-        How many of the greatest effects are named, by their identifier or their place. A name that would lie on another is
-        left out.
+        How many of the greatest effects are named, by their identifier or their place. A name that would lie on another,
+        or outside the axes, is left out.
     ax
         Where to draw.
 

@@ -72,7 +72,8 @@ def classify(
     baselines
         Which ones to compute; default: all of ``kmer``, ``position_1mer``, ``position_2mer``, ``motif_boosting``, ``cnn``,
         ``untrained``, ``sequence_only``, ``matrix_only``, and, with `tf_weight`, ``accessibility``. With them come the parts of
-        a fine-tuned task, each alone: ``network``, ``kmers`` and, where the strand does not matter, ``kernel``.
+        a fine-tuned task, each alone: ``network``, ``kmers``, where the strand does not matter ``kernel`` and, where the share of
+        cell types is read (see :func:`genebert.tl.tf_binding`), ``trees``.
     seed
         Of everything that is drawn.
     device

@@ -119,7 +119,7 @@ def transfer(
 
     ``mdata["atac"].layers["predicted"]``
         float32 ``(regions, cell types)``: `cell_types` are written anew, what earlier calls wrote of others stays, also under
-        another `key_added`; NaN in all others.
+        another `key_added` and of another `kind`, so keep to one; NaN in all others.
     ``mdata["atac"].layers["predicted_sd"]``
         float32, its standard deviation over models; NaN where there is one only.
     ``mdata.uns["genebert"]["transfer"][key_added]``

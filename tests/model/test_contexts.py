@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import genebert as gb
+from genebert import _keys
 from genebert.model import Task
 from genebert.model._kernel import KernelModel, fit_kernel
 from genebert.model._targets import Targets
@@ -95,7 +96,7 @@ def test_a_task_reads_the_share_and_the_baseline_does_not(tiny_model, make_small
     assert set(gb.get.evaluation(mdata, key="tf_binding")["method"]) == {"genebert", *names}
     task.save(tmp_path / "task")
     again = Task.load(tmp_path / "task")
-    codes = np.asarray(mdata["seq"].obsm["dna_code"])
+    codes = np.asarray(_keys.DNA_CODE.get(mdata))
     np.testing.assert_allclose(again.predict_regions(mdata, slice(0, 9), codes[:9]), task.predict_regions(mdata, slice(0, 9), codes[:9]), atol=1e-5)  # fmt: skip
     few = mdata["atac"].var_names.isin(["Monocyte", "B cell"])
     alone = mdata.copy()

@@ -61,7 +61,7 @@ def few_shot_rows(
         truth = data.test.target[:, place]
         scored = np.flatnonzero(~np.isnan(truth))
         for unit, asked, n, activities in _measured(mdata, data, name, train, n_regions=n_regions, n_cells=n_cells):
-            n_used = max(n, 1) if unit == "regions" else None
+            n_used = max(n, 1) if unit == "regions" and n < len(train) else None
             _tell(len(activities), f"{name} can be computed from n = {n} {unit}")
             nothing_of = () if activities else BY_ACTIVITY
             activities = activities or [np.full_like(data.activity[[place]], np.nan)]

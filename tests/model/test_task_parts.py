@@ -47,7 +47,7 @@ def test_gradient_and_torch_agree(kind, is_balanced, rng):
     assert error < 1e-5
     values = torch.from_numpy(np.nan_to_num(targets.values))
     loss = task_loss(torch.from_numpy(first.reshape(shape)), values, torch.from_numpy(weight).float(), kind=kind)
-    assert float(loss) == pytest.approx(loss_and_gradient(first.reshape(shape), targets, weight)[0], rel=1e-3)
+    assert float(loss) == pytest.approx(loss_and_gradient(first.reshape(shape), targets, weight)[0], rel=1e-5)
 
 
 def test_start_is_the_frequency():

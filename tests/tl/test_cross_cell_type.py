@@ -225,7 +225,20 @@ def test_few_shot_curve(small):
     ]  # fmt: skip
     by_regions = table[table["unit"] == "regions"]["value"].tolist()
     assert by_regions[0] < by_regions[1]
-    assert by_regions[2] == pytest.approx(means(small).loc["genebert", "value"], abs=0.02)  # all of them
+
+
+@pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
+def test_a_curve_ends_where_all_regions_are_taken(small, known):
+    gb.tl.cross_cell_type(small, "none", known=known, kind="value", holdout=PAIR, few_shot=9_999, **QUICK)
+    found, whole = (
+        gb.get.cross_cell_type(small, metric="pearson", **options) for options in ({"rows": "few_shot"}, {})
+    )
+    for name in PAIR:
+        ends, expected = (
+            table.loc[(table["method"] == "genebert") & (table["cell_type"] == name), "value"].tolist()
+            for table in (found, whole)
+        )
+        assert ends == pytest.approx(expected, abs=1e-6)
 
 
 def test_more_cells_than_there_are_means_all_of_them(small):

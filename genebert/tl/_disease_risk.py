@@ -83,7 +83,7 @@ def disease_risk(
     A tuple with three tables:
 
     - ``predictions``: variants with ``risk_score``; individuals with ``disease_risk`` (`key_added`) and ``burden``. Float64, each computed when
-      it was held out, NaN where it was not used. The burden of individuals without any dosage is NaN, too.
+      it was held out, NaN where it was not used. The burden of individuals without a dosage of any variant with an effect is NaN, too.
     - ``metrics``: method, metric (``auroc``), value, low, high, pvalue, n, n_positive; one row for each set of features.
     - ``weights``: feature and coefficient of a fit on all rows.
 

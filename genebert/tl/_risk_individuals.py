@@ -186,7 +186,7 @@ def _folds(labels: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.nda
 def _burden(adata: AnnData, weights: np.ndarray) -> np.ndarray:
     """Dosages times weights, float64 ``(individuals,)``; a missing dosage counts as the mean of its variant.
 
-    Individuals without any have NaN.
+    Individuals without any at the variants that have a weight have NaN.
 
     Raises
     ------
@@ -194,25 +194,26 @@ def _burden(adata: AnnData, weights: np.ndarray) -> np.ndarray:
         When dosages lie outside 0..2.
     """
     total, count, is_bare = np.zeros(adata.n_vars), np.zeros(adata.n_vars), np.zeros(adata.n_obs, dtype=bool)
-    wrong = []
+    wrong, missing = [], 0
     for rows in row_chunks(adata.n_obs):
         dosages = _dosages(adata, rows)
         bad = (dosages < 0) | (dosages > 2)  # NaN is neither
         wrong += dosages[bad][:3].tolist()
         total += np.nansum(dosages, axis=0)
         count += np.isfinite(dosages).sum(axis=0)
-        is_bare[rows] = np.isnan(dosages).all(axis=1)
+        is_bare[rows] = np.isnan(dosages[:, weights > 0]).all(axis=1)
+        missing += int(np.isnan(dosages[~is_bare[rows]]).sum())
     if wrong:
         msg = f"Expected dosages from 0 to 2, NaN where missing; found {listed(wrong, most=3)}. Count ALT alleles per individual."
         raise ValueError(msg)
     means = total / np.maximum(count, 1)
     if is_bare.any():
         warn(
-            f"disease risk: {int(is_bare.sum()):,} individuals have no dosage, and no burden or risk (NaN): "
+            f"disease risk: {int(is_bare.sum()):,} individuals have no dosage of a variant with an effect, and no burden or risk (NaN): "
             f"{listed(adata.obs_names[is_bare])}",
             stacklevel=5,
         )
-    if missing := int((~is_bare).sum() * adata.n_vars - count.sum()):
+    if missing:
         info(f"disease risk: {missing:,} missing dosages count as the mean of their variant")
     parts = []
     for rows in row_chunks(adata.n_obs):

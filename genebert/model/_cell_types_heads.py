@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ SPARSE, SPARSE_RIDGE = 3.0, 0.1
 """Of the sparse regression: absolute weights, in standard errors of an activity, and squared ones."""
 MAX_SWEEPS, CONVERGED = 100, 1e-4
 N_FOLDS = 5
+N_DRAWS = 3
+"""Draws of landmarks, over which the regression on the kernel is averaged; one where all regions are landmarks."""
 N_BINS = 10  # of `pp.tf_activity`
 ROWS = 2**14  # regions scored at once
 
@@ -38,18 +41,26 @@ class Scores(NamedTuple):
     """Standardised motif strength, float32 ``(regions, TFs)``."""
 
 
+class _Radial(NamedTuple):
+    """A regression on a kernel."""
+
+    landmarks: np.ndarray
+    """Features of the regions that are compared with, float32 ``(landmarks, features)``."""
+    ridge: Ridge
+
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
+        return self.ridge(kernel(matrix, self.landmarks))
+
+
 class _Head(NamedTuple):
-    """A weighted mean of a linear regression and one on a kernel."""
+    """A weighted mean of a linear regression and several on a kernel."""
 
     linear: Ridge
-    radial: Ridge
+    radial: list[_Radial]
 
-    @classmethod
-    def fit(cls, matrix: np.ndarray, by_kernel: np.ndarray, wanted: np.ndarray, *, metric: np.ndarray) -> _Head:
-        return cls(fit_ridge(matrix, wanted), fit_ridge(by_kernel, wanted, metric=metric))
-
-    def __call__(self, matrix: np.ndarray, by_kernel: np.ndarray) -> np.ndarray:
-        return (1 - RADIAL) * self.linear(matrix) + RADIAL * self.radial(by_kernel)
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
+        by_kernel = sum(radial(matrix) for radial in self.radial) / len(self.radial)
+        return (1 - RADIAL) * self.linear(matrix) + RADIAL * by_kernel
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,6 @@ class Heads:
     """Heads of cell types, and what they say of train regions when these are left out."""
 
     design: Design
-    landmarks: np.ndarray
-    """Features of the regions that the kernel compares with, float32 ``(landmarks, features)``."""
     head: _Head
     motif_gram: np.ndarray
     """Correlation of motif strengths, float64 ``(TFs, TFs)``."""
@@ -88,8 +97,7 @@ class Heads:
         if "last" not in self.memo or self.memo["last"][0] is not features:
             heads = []
             for rows in row_chunks(len(features.motifs), step=ROWS):
-                matrix = self.design(features.take(rows))
-                heads.append(self.head(matrix, kernel(matrix, self.landmarks)))
+                heads.append(self.head(self.design(features.take(rows))))
             empty = np.zeros((0, self.head.linear.weight.shape[1]), dtype=np.float32)
             self.memo["last"] = features, Scores(np.concatenate([empty, *heads]), self.design.motifs(features))
         found = self.memo["last"][1]
@@ -165,23 +173,39 @@ def fit_heads(features: Features, target: np.ndarray, *, seed: int, groups: np.n
     design = Design.fit(features)
     matrix, motifs, gc, wanted = design(features), design.motifs(features), features.gc(), standardised(target)
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(matrix))[:N_LANDMARKS])
-    by_kernel = kernel(matrix, matrix[chosen])
-    metric = by_kernel[chosen].astype(np.float64)
     folds = _folds(len(target), groups, rng)
-    out_of_fold, change = np.zeros_like(wanted), []
     whole = _activity(features.motifs, target, gc)
-    for fold in range(folds.max() + 1):
-        inside, outside = folds != fold, folds == fold
-        head = _Head.fit(matrix[inside], by_kernel[inside], wanted[inside], metric=metric)
-        out_of_fold[outside] = head(matrix[outside], by_kernel[outside])
-        change.append(_activity(features.motifs[inside], target[inside], gc[inside]) - whole)
-    head = _Head.fit(matrix, by_kernel, wanted, metric=metric)
+    change = [_activity(features.motifs[part], target[part], gc[part]) - whole for part in _others(folds)]
+    linear, out_of_fold = _cross_fitted(matrix, wanted, folds)
+    out_of_fold *= 1 - RADIAL
+    radial, n_draws = [], N_DRAWS if len(matrix) > N_LANDMARKS else 1
+    for _ in range(n_draws):
+        chosen = np.sort(rng.permutation(len(matrix))[:N_LANDMARKS])
+        by_kernel = kernel(matrix, matrix[chosen])
+        ridge, part = _cross_fitted(by_kernel, wanted, folds, metric=by_kernel[chosen].astype(np.float64))
+        out_of_fold += RADIAL / n_draws * part
+        radial.append(_Radial(matrix[chosen], ridge))
     gram = (motifs.T @ motifs).astype(np.float64) / len(motifs)
     return Heads(
-        design, matrix[chosen], head, gram, tuple(np.linalg.eigh(gram)), Scores(out_of_fold, motifs), folds,
+        design, _Head(linear, radial), gram, tuple(np.linalg.eigh(gram)), Scores(out_of_fold, motifs), folds,
         np.stack(change), columns=np.arange(target.shape[1]), memo={},
     )  # fmt: skip
+
+
+def _others(folds: np.ndarray) -> Iterator[np.ndarray]:
+    """All regions but those of a fold, one fold after the other, bool ``(regions,)``."""
+    for fold in range(folds.max() + 1):
+        yield folds != fold
+
+
+def _cross_fitted(
+    matrix: np.ndarray, wanted: np.ndarray, folds: np.ndarray, *, metric: np.ndarray | None = None
+) -> tuple[Ridge, np.ndarray]:
+    """Fit on all regions, and predict each fold by what was fitted without it."""
+    found = np.zeros_like(wanted)
+    for inside in _others(folds):
+        found[~inside] = fit_ridge(matrix[inside], wanted[inside], metric=metric)(matrix[~inside])
+    return fit_ridge(matrix, wanted, metric=metric), found
 
 
 def _folds(n_regions: int, groups: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:

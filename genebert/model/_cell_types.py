@@ -131,10 +131,10 @@ class CellTypeModel:
         likeness = Likeness.of(self.likeness[np.ix_(used, used)], turned[1:], turned[0])
         motifs = scores.motifs @ self.heads.motif_weights(new, n_regions=n_regions).astype(np.float32)
         kind = scores.motifs @ self.heads.motif_axes[1][:, -N_AXES:].astype(np.float32)
-        near, share = None if neighbours is None else neighbours[:, used], None
+        near, levels = None if neighbours is None else neighbours[:, used], None
         if near is not None and self.kind == "binary":
-            share = np.clip(near * self.spread[used] + self.centre[used], 0, 1).mean(axis=1)
-        return _Case(scores.heads[:, used], motifs, kind, likeness, near, share)
+            levels = np.clip(near * self.spread[used] + self.centre[used], 0, 1)
+        return _Case(scores.heads[:, used], motifs, kind, likeness, near, levels)
 
     def _finish(self, name: str, case: _Case) -> np.ndarray:
         value = self.combiners[name](case.columns(name))
@@ -166,8 +166,8 @@ class _Case:
     """What kind of sequence it is, such as rich in GC: principal components of motif strength."""
     likeness: Likeness
     neighbours: np.ndarray | None
-    share: np.ndarray | None
-    """Of the training types, in which a region is open."""
+    levels: np.ndarray | None
+    """Where they are open, 0 to 1 ``(regions, training types)``; None: values."""
 
     def columns(self, name: str) -> np.ndarray:
         """What the combiner of that name reads, float64 ``(regions, columns)``."""
@@ -177,7 +177,7 @@ class _Case:
         if knows_activity:
             found.append(self.motifs)
         if self.neighbours is not None and name != "sequence_only":
-            found += [neighbour_columns(self.neighbours, self.share, likeness), self.kind]
+            found += [neighbour_columns(self.neighbours, self.levels, self.heads, likeness), self.kind]
         return np.hstack(found)
 
     def simple(self) -> dict[str, np.ndarray]:

@@ -14,6 +14,8 @@ __all__ = ["Combiner", "Likeness", "correlations", "fit_combiner", "neighbour_co
 NOISE = 0.05
 """Variance of a cell type that no other one shares."""
 NOISES = (0.02, 0.1, 0.5)
+FOCUS = (0.05, 0.15)
+"""Falls of a correlation of activities over which the weight of a type falls to 1/e."""
 REACH = 0.5
 """Fall of a correlation of activities over which the covariance falls to 1/e, where it follows from activities alone."""
 OWN = 0.1  # as `NOISE`, of these
@@ -83,6 +85,11 @@ class Likeness:
         """Weigh the training types in the best linear prediction of the new one (simple kriging)."""
         return np.linalg.solve(self.target + noise * np.eye(len(self.target)), self.predicted())
 
+    def focus(self, width: float) -> np.ndarray:
+        """Weigh the most alike: a softmax of the correlation of activities over `width`."""
+        weight = np.exp((self.new - self.new.max()) / width)
+        return weight / weight.sum()
+
     def mixture(self) -> np.ndarray:
         """Weigh them by activity alone, for a mean that is not known (ordinary kriging); the weights sum to 1."""
         covariance = np.exp((self.activity - 1) / REACH) + OWN * np.eye(len(self.activity))
@@ -101,25 +108,31 @@ def sequence_columns(heads: np.ndarray, likeness: Likeness | None) -> np.ndarray
     return mean[:, None] if likeness is None else np.column_stack([mean, heads @ likeness.weights()])
 
 
-def neighbour_columns(neighbours: np.ndarray, share: np.ndarray | None, likeness: Likeness | None) -> np.ndarray:
+def neighbour_columns(
+    neighbours: np.ndarray, levels: np.ndarray | None, heads: np.ndarray, likeness: Likeness | None
+) -> np.ndarray:
     """Accessibility in the training types: level, and weighted means. float64 ``(regions, columns)``.
 
     Parameters
     ----------
     neighbours
         Standardised ``(regions, training types)``.
-    share
-        Share of the training types in which a region is open; None: values, whose level is their mean.
+    levels
+        Where they are open, 0 to 1; None: values, whose level is their mean.
+    heads
+        What the sequence says of them, standardised: how far it was wrong is weighted, too.
     likeness
         Of the new type with them; None: the level alone.
     """
     columns = [neighbours.mean(axis=1)]
-    if share is not None:
-        n_types = neighbours.shape[1]
+    if levels is not None:
+        share, n_types = levels.mean(axis=1), neighbours.shape[1]
         columns = [share, np.log((share * n_types + COUNT) / ((1 - share) * n_types + COUNT))]
     if likeness is not None:
         columns += [neighbours @ likeness.weights(noise) for noise in NOISES]
         columns.append(neighbours @ likeness.mixture())
+        columns += [(neighbours if levels is None else levels) @ likeness.focus(width) for width in FOCUS]
+        columns.append((neighbours - heads) @ likeness.weights(NOISES[1]))
     return np.column_stack(columns)
 
 

@@ -45,6 +45,7 @@ LEFT_OUT = {"nothing": (0, 2), "train_cell_types": (0,)}
 """Nearest relatives that are missing, too, when a training type plays the new one."""
 N_AXES = 3  # principal components of motif strength
 DOUBT = 200  # regions of an activity that counts as much as all other knowledge
+LEAST_CHANCE = 1e-9  # of a probability whose log-odds are taken
 MOST_ROWS = 1_000_000  # regions x cell types x relatives left out that the last step is fitted on
 
 
@@ -146,7 +147,8 @@ class CellTypeModel:
         trust = n_regions / (n_regions + DOUBT)
         if self.kind == "value":
             return trust * value + (1 - trust) * without
-        return expit(trust * logit(value) + (1 - trust) * logit(without))
+        value, without = (logit(np.clip(each, LEAST_CHANCE, 1 - LEAST_CHANCE)) for each in (value, without))
+        return expit(trust * value + (1 - trust) * without)
 
     def _standard(self, values: np.ndarray) -> np.ndarray:
         """Standardise; what is missing becomes the region's mean."""

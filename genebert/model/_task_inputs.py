@@ -94,13 +94,16 @@ class Contexts(NamedTuple):
     def of(
         cls, mdata: Any, cell_types: Sequence[str], *, layer: str, own: Sequence[int], train: np.ndarray
     ) -> Contexts:
-        """Measure the scale on rows `train`. The atlas are all cell types of `mdata`, if these are more than the own ones."""
+        """Measure the scale on rows `train`. The atlas are all cell types of `mdata`, if these are more than the own ones.
+
+        It needs calls: where any signal is taken for open, nearly all regions are open everywhere.
+        """
         contexts = cls(list(cell_types), layer, np.ones(len(cell_types), dtype=np.float32), tuple(own))
         values, is_open = contexts.read(mdata, train), contexts.is_open(mdata, train)
         total, count = np.where(is_open, values, 0).sum(axis=0), is_open.sum(axis=0)
         contexts = contexts._replace(scale=np.where(total > 0, total / np.maximum(count, 1), 1).astype(np.float32))
         names = tuple(str(name) for name in mdata[_keys.ATAC].var_names)
-        if len(names) < len(cell_types) + LEAST_OTHERS:
+        if len(names) < len(cell_types) + LEAST_OTHERS or not _keys.OPEN.has(mdata):
             return contexts
         contexts = contexts._replace(atlas=names)
         share = contexts._share(mdata, train[is_open.any(axis=1)])
@@ -120,12 +123,14 @@ class Contexts(NamedTuple):
         return np.column_stack([own, np.where(np.isfinite(share), share, self.usual)]).astype(np.float32)
 
     def _share(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
-        """Share of the atlas in which regions are open ``(regions,)``; NaN where less than half of it was measured."""
-        matrix = _keys.ACCESSIBILITY.get(mdata)
-        calls = _keys.OPEN.get(mdata) if _keys.OPEN.has(mdata) else matrix
+        """Share of the atlas in which regions are open ``(regions,)``; NaN where less than half of it was measured and called."""
+        rows = np.arange(*rows.indices(mdata.n_obs)) if isinstance(rows, slice) else rows
+        if not _keys.OPEN.has(mdata):
+            return np.full(len(rows), np.nan)
+        calls = _keys.OPEN.get(mdata)
+        matrix = _keys.ACCESSIBILITY.get(mdata) if _keys.ACCESSIBILITY.has(mdata) else calls
         names = list(mdata[_keys.ATAC].var_names)
         columns = [names.index(name) for name in self.atlas if name in names]
-        rows = np.arange(mdata.n_obs)[rows]
         found = np.empty(len(rows))
         for part in row_chunks(len(rows)):
             known = ~np.isnan(load_dense(matrix, rows[part])[:, columns])

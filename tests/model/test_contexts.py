@@ -47,6 +47,9 @@ def test_the_share_of_all_cell_types_is_read_where_there_are_others(rng):
     again = Contexts.restore(*contexts.state())
     np.testing.assert_array_equal(again.read(mdata, slice(None)), contexts.read(mdata, slice(None)))
     assert (again.atlas, again.usual, again.own) == (contexts.atlas, contexts.usual, contexts.own)
+    counts = make(table * 3.5)  # no calls: gb.pp.binarize makes them
+    assert contexts_of(counts).atlas == ()
+    np.testing.assert_allclose(contexts.read(counts, slice(5))[:, 2], contexts.usual, rtol=1e-6)
     few = contexts_of(mdata, own=("A", "B", "C"))
     assert (few.atlas, few.read(mdata, slice(None)).shape) == ((), (N, 3))
 

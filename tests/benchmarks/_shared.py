@@ -89,7 +89,7 @@ class Bars:
 
     def bar(self, name: str, ok: bool, detail: str) -> None:
         self.missed += not ok
-        self.lines.append((name, detail))
+        self.lines.append((name, detail if ok else f"{detail} **(missed)**"))
         print(f"{'ok    ' if ok else 'MISSED'} | {name} | {detail}", flush=True)
 
     def note(self, name: str, detail: str) -> None:

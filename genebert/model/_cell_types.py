@@ -44,7 +44,7 @@ Kind = Literal["binary", "value"]
 LEFT_OUT = {"nothing": (0, 2), "train_cell_types": (0,)}
 """Nearest relatives that are missing, too, when a training type plays the new one."""
 N_AXES = 3  # principal components of motif strength
-DOUBT = 200  # regions of an activity that counts as much as all other knowledge
+SHRINKAGE = 200  # regions of an activity that counts as much as all other knowledge
 LEAST_CHANCE = 1e-9  # of a probability whose log-odds are taken
 MOST_ROWS = 1_000_000  # regions x cell types x relatives left out that the last step is fitted on
 
@@ -107,12 +107,14 @@ class CellTypeModel:
             used = np.flatnonzero(~np.isnan(neighbours).all(axis=0))
             used = used if len(used) else np.arange(len(self.activity))  # nothing is known here: each at its mean
             neighbours = self._standard(neighbours)
-        columns = []
+        columns, plain = [], "sequence_only" if self.known == "nothing" else "mean_sequence"
         for each in np.atleast_2d(activity):
             case = self._case(scores, each, self.activity, used, neighbours, n_regions=n_regions)
-            columns.append({name: self._finish(name, case) for name in (self.combiners if parts else ["genebert"])})
-            if n_regions is not None:
-                columns[-1]["genebert"] = self._careful(columns[-1]["genebert"], case, n_regions=n_regions)
+            shrinks = n_regions is not None
+            names = self.combiners if parts else ["genebert", *([plain] if shrinks else [])]
+            columns.append({name: self._finish(name, case) for name in names})
+            if shrinks:
+                columns[-1]["genebert"] = self._shrunk(columns[-1]["genebert"], columns[-1][plain], n_regions=n_regions)
             if parts:
                 columns[-1] |= case.simple()
         found = {name: np.column_stack([column[name] for column in columns]) for name in columns[0]}
@@ -131,20 +133,21 @@ class CellTypeModel:
         turned = self.heads.whitened(np.vstack([new, activity[used]]), n_regions=n_regions)
         likeness = Likeness.of(self.likeness[np.ix_(used, used)], turned[1:], turned[0])
         motifs = scores.motifs @ self.heads.motif_weights(new, n_regions=n_regions).astype(np.float32)
-        kind = scores.motifs @ self.heads.motif_axes[1][:, -N_AXES:].astype(np.float32)
-        near, levels = None if neighbours is None else neighbours[:, used], None
-        if near is not None and self.kind == "binary":
-            levels = np.clip(near * self.spread[used] + self.centre[used], 0, 1)
-        return _Case(scores.heads[:, used], motifs, kind, likeness, near, levels)
+        near = components = levels = None
+        if neighbours is not None:
+            near = neighbours[:, used]
+            components = scores.motifs @ self.heads.motif_axes[1][:, -N_AXES:].astype(np.float32)
+            if self.kind == "binary":
+                levels = np.clip(near * self.spread[used] + self.centre[used], 0, 1)
+        return _Case(scores.heads[:, used], motifs, likeness, near, components, levels)
 
     def _finish(self, name: str, case: _Case) -> np.ndarray:
         value = self.combiners[name](case.columns(name))
         return value * self.spread.mean() + self.centre.mean() if self.kind == "value" else value
 
-    def _careful(self, value: np.ndarray, case: _Case, *, n_regions: int) -> np.ndarray:
-        """Go towards what is said without the activity, the more so the fewer regions that comes from."""
-        without = self._finish("sequence_only" if self.known == "nothing" else "mean_sequence", case)
-        trust = n_regions / (n_regions + DOUBT)
+    def _shrunk(self, value: np.ndarray, without: np.ndarray, *, n_regions: int) -> np.ndarray:
+        """Shrink towards what is said without the activity, the more so the fewer regions that comes from."""
+        trust = n_regions / (n_regions + SHRINKAGE)
         if self.kind == "value":
             return trust * value + (1 - trust) * without
         value, without = (logit(np.clip(each, LEAST_CHANCE, 1 - LEAST_CHANCE)) for each in (value, without))
@@ -164,10 +167,10 @@ class _Case:
 
     heads: np.ndarray
     motifs: np.ndarray
-    kind: np.ndarray
-    """What kind of sequence it is, such as rich in GC: principal components of motif strength."""
     likeness: Likeness
     neighbours: np.ndarray | None
+    components: np.ndarray | None
+    """What kind of sequence it is, such as rich in GC: principal components of motif strength; None without neighbours."""
     levels: np.ndarray | None
     """Where they are open, 0 to 1 ``(regions, training types)``; None: values."""
 
@@ -179,7 +182,7 @@ class _Case:
         if knows_activity:
             found.append(self.motifs)
         if self.neighbours is not None and name != "sequence_only":
-            found += [neighbour_columns(self.neighbours, self.levels, self.heads, likeness), self.kind]
+            found += [neighbour_columns(self.neighbours, self.levels, self.heads, likeness), self.components]
         return np.hstack(found)
 
     def simple(self) -> dict[str, np.ndarray]:

@@ -141,7 +141,7 @@ def fit_task(
     task = Task(
         kind=truth.kind, outputs=truth.outputs, seq_length=data.inputs.codes.shape[1], members=members,
         motifs=data.motifs, contexts=contexts, scale=None if mean is None else (mean, sd),
-        record={**params, "verb": verb, "base": model.digest, "strands": options.strands, "is_centred": _keys.CHROM.has(mdata)},
+        record={**params, "verb": verb, "base": model.digest, "strands": options.strands, "is_centred": data.is_centred},
     )  # fmt: skip
     here = np.flatnonzero(~np.isin(split[used], UNSCORED))
     scored = used[here]

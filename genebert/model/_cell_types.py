@@ -87,7 +87,7 @@ class CellTypeModel:
             Only with ``known="train_cell_types"``.
         n_regions
             From how many regions the activity was computed, where these are fewer than the model was fitted on: the fewer,
-            the less the motifs count.
+            the less the motifs count, and the more the prediction is shrunk towards the one without the activity.
         parts
             Whether to return what the prediction is compared with, too.
 
@@ -147,7 +147,8 @@ class CellTypeModel:
 
     def _shrunk(self, value: np.ndarray, without: np.ndarray, *, n_regions: int) -> np.ndarray:
         """Shrink towards what is said without the activity, the more so the fewer regions that comes from."""
-        trust = n_regions / (n_regions + SHRINKAGE)
+        whole = len(self.heads.folds)  # from so many it is not shrunk
+        trust = min(1.0, n_regions * (whole + SHRINKAGE) / (whole * (n_regions + SHRINKAGE)))
         if self.kind == "value":
             return trust * value + (1 - trust) * without
         value, without = (logit(np.clip(each, LEAST_CHANCE, 1 - LEAST_CHANCE)) for each in (value, without))

@@ -196,6 +196,21 @@ def test_the_fewer_regions_the_less_the_motifs_count(made, nothing):
     assert away[0] < 0.02 < away[1] < away[2]
 
 
+@pytest.mark.parametrize("kind", ["binary", "value"])
+def test_one_region_fewer_than_all_changes_hardly_anything(kind):
+    made = make(kind)
+    model = fit(made, kind=kind)
+    whole = model.predict(made.test, made.activity[NEW])
+    spread = whole.std()
+    for n in (N_TRAIN - 1, N_TRAIN):
+        found = model.predict(made.test, made.activity[NEW], n_regions=n)
+        np.testing.assert_allclose(found, whole, atol=0.005 * spread)
+    by_hand = model._shrunk(np.array([0.8]), np.array([0.5]), n_regions=100)
+    trust = 100 * (N_TRAIN + 200) / (N_TRAIN * 300)
+    expected = trust * 0.8 + (1 - trust) * 0.5 if kind == "value" else 1 / (1 + 4**-trust)  # log-odds of 0.8: log 4
+    np.testing.assert_allclose(by_hand, expected)
+
+
 def test_whitened_activities_are_those_of_independent_motifs(nothing):
     heads = nothing.heads
     activity = np.random.default_rng(0).normal(size=(3, N_TFS))

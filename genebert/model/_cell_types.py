@@ -242,12 +242,14 @@ def fit_cell_types(
         known, kind, heads, activity, correlations(values.T, values.T), np.nanmean(target, axis=0),
         np.where(spread > 0, spread, 1), combiners={},
     )  # fmt: skip
-    cases = list(_rehearsals(model, target, seed=seed))
-    for name in ["genebert", "sequence_only", *(["mean_sequence"] if known == "train_cell_types" else [])]:
-        matrix = np.concatenate([case.columns(name) for case, _ in cases])
-        wanted = np.concatenate([each for _, each in cases])
+    names = ["genebert", "sequence_only", *(["mean_sequence"] if known == "train_cell_types" else [])]
+    cases = [  # of a rehearsal its few columns are kept, not all cell types
+        ({name: case.columns(name) for name in names}, each) for case, each in _rehearsals(model, target, seed=seed)
+    ]
+    wanted = np.concatenate([each for _, each in cases])
+    for name in names:
         model.combiners[name] = fit_combiner(
-            matrix,
+            np.concatenate([columns[name] for columns, _ in cases]),
             wanted,
             is_binary=kind == "binary",
             with_trees=known != "nothing" and name != "sequence_only",

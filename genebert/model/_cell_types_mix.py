@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ class Likeness:
         """Compare `new` ``(TFs,)`` with training types ``(cell types, TFs)`` whose accessibility correlates as `target`."""
         return cls(target, correlations(activity, activity), correlations(new[None], activity)[0])
 
+    @cached_property
     def predicted(self) -> np.ndarray:
         """Correlation of the new type's accessibility with that of each training type, as its activity tells.
 
@@ -83,7 +85,7 @@ class Likeness:
 
     def weights(self, noise: float = NOISE) -> np.ndarray:
         """Weigh the training types in the best linear prediction of the new one (simple kriging)."""
-        return np.linalg.solve(self.target + noise * np.eye(len(self.target)), self.predicted())
+        return np.linalg.solve(self.target + noise * np.eye(len(self.target)), self.predicted)
 
     def focus(self, width: float) -> np.ndarray:
         """Weigh the most alike: a softmax of the correlation of activities over `width`."""

@@ -1,5 +1,7 @@
 """The model of cell types that were not trained on, on made-up motifs whose effect in each type is known."""
 
+import gc
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from genebert._dna import reverse_complement
+from genebert.model import _cell_types
 from genebert.model._cell_types import Features, _rehearsals, fit_cell_types, fit_heads
 from genebert.model._cell_types_heads import _activity
 from genebert.model._cell_types_mix import Likeness, correlations, fit_combiner, relatives
@@ -220,7 +223,8 @@ def test_whitened_activities_are_those_of_independent_motifs(nothing):
 
 def test_weights_of_two_types_by_hand():
     likeness = Likeness(np.array([[1, 0.5], [0.5, 1]]), np.eye(2), np.array([1.0, 1.0]))
-    predicted = likeness.predicted()
+    predicted = likeness.predicted
+    assert likeness.predicted is predicted  # solved once
     np.testing.assert_allclose(predicted[0], predicted[1])
     np.testing.assert_allclose(likeness.weights(0.1), predicted / 1.6)  # (1 + 0.1 + 0.5)
     np.testing.assert_allclose(likeness.mixture(), [0.5, 0.5])
@@ -235,7 +239,7 @@ def test_likeness_is_learnt_from_pairs_of_training_types():
     correlated = correlations(activity, activity)
     target = 0.3 + 0.5 * correlated
     np.fill_diagonal(target, 1)
-    found = Likeness.of(target[1:, 1:], activity[1:], activity[0]).predicted()
+    found = Likeness.of(target[1:, 1:], activity[1:], activity[0]).predicted
     np.testing.assert_allclose(found, target[0, 1:], atol=0.03)
     assert correlations(np.ones((1, 40)), activity).tolist() == [[0] * 12]
 
@@ -329,6 +333,26 @@ def test_a_gap_is_not_filled_with_what_is_to_be_said(small):
         assert len(np.unique(wanted[unknown])) == 2
         assert not case.neighbours[unknown].any()
         assert case.neighbours[~unknown].any(axis=1).all()
+
+
+def test_no_rehearsal_is_kept_but_its_columns(small, monkeypatch):
+    seen, alive = [], []
+    columns, combine = _cell_types._Case.columns, _cell_types.fit_combiner
+
+    def spied_columns(case, name):
+        seen.append(weakref.ref(case))
+        return columns(case, name)
+
+    def spied_combine(*args, **kwargs):
+        gc.collect()
+        alive.append(sum(case() is not None for case in seen))
+        return combine(*args, **kwargs)
+
+    monkeypatch.setattr(_cell_types._Case, "columns", spied_columns)
+    monkeypatch.setattr(_cell_types, "fit_combiner", spied_combine)
+    fit_small(small)
+    assert len(seen) == 3 * 5 * 4  # combiners, folds and cell types
+    assert alive == [0, 0, 0]
 
 
 def test_expression_holds_no_label_that_could_be_taken_out(small):

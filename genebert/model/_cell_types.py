@@ -18,7 +18,7 @@ would be in them otherwise. Where a new type's activity comes from few regions, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -71,7 +71,8 @@ class CellTypeModel:
         activity: np.ndarray,
         *,
         neighbours: np.ndarray | None = None,
-        n_regions: int | None = None,
+        n_regions: int | Sequence[int | None] | None = None,
+        used: np.ndarray | None = None,
         parts: bool = False,
     ) -> np.ndarray | dict[str, np.ndarray]:
         """Predict new cell types.
@@ -86,8 +87,12 @@ class CellTypeModel:
             What was measured in the training types at these regions ``(regions, training types)``; NaN where nothing was.
             Only with ``known="train_cell_types"``.
         n_regions
-            From how many regions the activity was computed, where these are fewer than the model was fitted on: the fewer,
-            the less the motifs count, and the more the prediction is shrunk towards the one without the activity.
+            From how many regions the activity was computed, where these are fewer than the model was fitted on, one number or
+            one of each new type; None: from as many. The fewer, the less the motifs count, and the more the prediction is shrunk
+            towards the one without the activity.
+        used
+            Places of the training types that have a say; None: those that were measured in any of these regions, so that this
+            hangs on which regions are given at once.
         parts
             Whether to return what the prediction is compared with, too.
 
@@ -102,21 +107,25 @@ class CellTypeModel:
             msg = f"Expected `neighbours` if and only if known='train_cell_types'; this model knows {self.known!r}."
             raise ValueError(msg)
         scores = self.heads.score(features)
-        used = np.arange(len(self.activity))
+        if used is None:
+            used = np.arange(len(self.activity))
+            if neighbours is not None and not np.isnan(neighbours).all():  # else nothing is known: each at its mean
+                used = np.flatnonzero(~np.isnan(neighbours).all(axis=0))
         if neighbours is not None:
-            used = np.flatnonzero(~np.isnan(neighbours).all(axis=0))
-            used = used if len(used) else np.arange(len(self.activity))  # nothing is known here: each at its mean
             neighbours = self._standard(neighbours)
-        columns, plain = [], "sequence_only" if self.known == "nothing" else "mean_sequence"
-        for each in np.atleast_2d(activity):
-            case = self._case(scores, each, self.activity, used, neighbours, n_regions=n_regions)
-            shrinks = n_regions is not None
-            names = self.combiners if parts else ["genebert", *([plain] if shrinks else [])]
-            columns.append({name: self._finish(name, case) for name in names})
-            if shrinks:
-                columns[-1]["genebert"] = self._shrunk(columns[-1]["genebert"], columns[-1][plain], n_regions=n_regions)
-            if parts:
-                columns[-1] |= case.simple()
+        activity, columns = np.atleast_2d(activity), []
+        plain = "sequence_only" if self.known == "nothing" else "mean_sequence"
+        numbers = [n_regions] * len(activity) if np.ndim(n_regions) == 0 else list(n_regions)
+        if len(numbers) != len(activity):
+            msg = f"Expected one `n_regions`, or one of each of the {len(activity)} new types; found {len(numbers)}."
+            raise ValueError(msg)
+        for each, n in zip(activity, numbers, strict=True):
+            case = self._case(scores, each, self.activity, used, neighbours, n_regions=n)
+            column = {name: self._finish(name, case) for name in (self.combiners if parts else ["genebert"])}
+            if n is not None:
+                without = column[plain] if parts else self._finish(plain, case)
+                column["genebert"] = self._shrunk(column["genebert"], without, n_regions=n)
+            columns.append(column | (case.simple() if parts else {}))
         found = {name: np.column_stack([column[name] for column in columns]) for name in columns[0]}
         return found if parts else found["genebert"]
 

@@ -199,6 +199,35 @@ def test_the_fewer_regions_the_less_the_motifs_count(made, nothing):
     assert away[0] < 0.02 < away[1] < away[2]
 
 
+@pytest.mark.parametrize("parts", [False, True])
+def test_each_new_type_has_a_number_of_regions_of_its_own(made, nothing, atlas, parts):
+    for model, near in ((nothing, None), (atlas, made.truth[:, OLD])):
+        options = {"neighbours": near, "parts": parts}
+        for numbers in ([None, 50], np.array([200, 50])):
+            found = model.predict(made.test, made.activity[NEW], n_regions=numbers, **options)
+            for place, n in enumerate(numbers):
+                alone = model.predict(made.test, made.activity[[NEW[place]]], n_regions=n, **options)
+                pairs = [(found[name], alone[name]) for name in alone] if parts else [(found, alone)]
+                for both, single in pairs:
+                    np.testing.assert_array_equal(both[:, place], single[:, 0])
+    with pytest.raises(ValueError, match="one of each of the 2 new types; found 3"):
+        nothing.predict(made.test, made.activity[NEW], n_regions=[1, 2, 3])
+
+
+def test_with_the_types_used_regions_may_be_given_in_parts(made, atlas):
+    near = made.truth[:, OLD].copy()
+    near[: N_TEST // 2, 0] = np.nan  # nothing is known of this type in the first half
+    halves = [slice(N_TEST // 2), slice(N_TEST // 2, None)]
+    options = {"used": np.arange(len(OLD))}
+    whole = atlas.predict(made.test, made.activity[NEW], neighbours=near, **options)
+    parts = [
+        atlas.predict(made.test.take(rows), made.activity[NEW], neighbours=near[rows], **options) for rows in halves
+    ]
+    np.testing.assert_allclose(np.vstack(parts), whole, atol=1e-6)
+    first = atlas.predict(made.test.take(halves[0]), made.activity[NEW], neighbours=near[halves[0]])
+    assert not np.allclose(first, parts[0], atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["binary", "value"])
 def test_one_region_fewer_than_all_changes_hardly_anything(kind):
     made = make(kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from genebert.tl._cell_type_scores import TargetKind, likeness
 from genebert.tl._cell_type_table import ALL, GENEBERT, Block, Column
 from genebert.tl._leak_guard import ACTIVITY
 
-__all__ = ["SETTINGS", "CellTypeData", "Known", "Part", "fit_fold", "fold_blocks", "methods_of"]
+__all__ = ["SETTINGS", "CellTypeData", "Known", "Part", "fit_fold", "fold_blocks", "given_numbers", "methods_of"]
 
 Known = Literal["nothing", "train_cell_types"]
 FEW = 4  # training types: more than these many open a region that is hardly specific
@@ -66,6 +66,17 @@ class CellTypeData(NamedTuple):
         """Places of cell types."""
         return [self.cell_types.index(name) for name in names]
 
+    def n_measured(self, names: Sequence[str]) -> list[int | None]:
+        """From how many train regions the activity of these cell types comes; None: from all of them, or from elsewhere."""
+        if self.tf_weight != "activity":
+            return [None] * len(names)
+        return given_numbers((~np.isnan(self.train.target[:, self.columns(names)])).sum(axis=0), len(self.train.target))
+
+
+def given_numbers(numbers: Iterable[int], whole: int) -> list[int | None]:
+    """Numbers of regions as `CellTypeModel.predict` takes them; None for all, and for none: then the activity is from elsewhere."""
+    return [int(n) if 0 < n < whole else None for n in numbers]
+
 
 def fit_fold(data: CellTypeData, fold: Fold) -> CellTypeModel:
     """Fit on train regions x training types."""
@@ -100,7 +111,8 @@ def methods_of(
     activity
         Theirs, where it is not that of `data`.
     n_regions
-        From how many regions it was computed, where these are fewer than the train regions.
+        From how many regions it was computed, where these are fewer than the train regions; that of `data`: from those in which
+        each type was measured.
     """
     types, learnt = data.columns(names), data.columns(fold.learnt)
     measured = np.where(np.isin(learnt, types), np.nan, part.target[:, learnt])
@@ -111,7 +123,8 @@ def methods_of(
             "nothing is. Use known='nothing'."
         )
         raise ValueError(msg)
-    activity = data.activity[types] if activity is None else activity
+    if activity is None:
+        activity, n_regions = data.activity[types], data.n_measured(names)
     found = dict(model.predict(part.features, activity, neighbours=neighbours, n_regions=n_regions, parts=True))
     if data.tf_weight == "none":
         found[GENEBERT] = found["sequence_only" if neighbours is None else "mean_sequence"]

@@ -14,7 +14,7 @@ from genebert._chunks import Progress, load_dense, row_chunks
 from genebert._logging import info
 from genebert._validate import check_range, listed
 from genebert.model import GeneBERT
-from genebert.model._cell_types import CellTypeModel, Features, fit_cell_types
+from genebert.model._cell_types import CellTypeModel, fit_cell_types
 from genebert.tl._cell_type_call import check_call, named_types
 from genebert.tl._cell_type_data import (
     LEAST_REGIONS,
@@ -26,7 +26,7 @@ from genebert.tl._cell_type_data import (
     resolve_model,
     target_values,
 )
-from genebert.tl._cell_type_fit import Known
+from genebert.tl._cell_type_fit import Known, given_numbers
 from genebert.tl._cell_type_scores import TargetKind
 from genebert.tl._leak_guard import CrossWeight, check_held_out
 
@@ -216,11 +216,13 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
     rows = np.sort(rng.permutation(task.train)[: int(max_regions / share)])
     features = reader.read(rows)
     target, groups = target_values(mdata, rows, learnt, kind=task.kind), chromosomes_of(mdata, rows)
-    scored, n_measured = _held_out_rows(mdata), [len(rows)] * len(new)
+    scored, n_regions = _held_out_rows(mdata), [None] * len(new)
     weights = cell_type_weights(mdata, reader, features.motifs, tf_weight=task.tf_weight, train=rows, scored=scored)
-    if task.tf_weight == "activity" and not _keys.TF_ACTIVITY.has(mdata):
-        own = [_own_activity(mdata, rows, features.motifs, column) for column in new]
-        weights[new], n_measured = [found for found, _ in own], [n for _, n in own]
+    if task.tf_weight == "activity":
+        measured = ~np.isnan(load_dense(_keys.ACCESSIBILITY.get(mdata), rows)[:, new])
+        n_regions = given_numbers(measured.sum(axis=0), len(rows))
+        if not _keys.TF_ACTIVITY.has(mdata):
+            weights[new] = [_own_activity(mdata, rows, features.motifs, column) for column in new]
     if np.isnan(weights[[*new, *learnt]]).all(axis=1).any():
         msg = f"Expected accessible train regions in each cell type, to compute its TF activity; {listed(task.new)} may have none."
         raise ValueError(msg)
@@ -233,7 +235,7 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
         is_measured = task.tf_weight == "activity"
         models.append(fit_cell_types(some, target[part], weights[learnt], is_measured=is_measured, **options))
     info(f"transfer: {n_models} models of {len(rows):,} regions x {len(learnt)} cell types, for {listed(task.new)}")
-    return _Fitted(models, weights[new], [n if n < len(rows) else None for n in n_measured])
+    return _Fitted(models, weights[new], n_regions)
 
 
 def _held_out_rows(mdata: MuData) -> np.ndarray:
@@ -243,14 +245,13 @@ def _held_out_rows(mdata: MuData) -> np.ndarray:
     return np.flatnonzero(np.isin(np.asarray(_keys.REGION_SPLIT.get(mdata)).astype(str), ("val", "test")))
 
 
-def _own_activity(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, column: int) -> tuple[np.ndarray, int]:
-    """Compute the activity of a new cell type where it was measured, float32 ``(TFs,)``, and from how many regions."""
+def _own_activity(mdata: MuData, rows: np.ndarray, motifs: np.ndarray, column: int) -> np.ndarray:
+    """Compute the activity of a new cell type where it was measured, float32 ``(TFs,)``; NaN where nothing is accessible."""
     accessibility = load_dense(_keys.ACCESSIBILITY.get(mdata), rows)
     measured = np.flatnonzero(~np.isnan(accessibility[:, column]))
     if not is_comparable(mdata, rows[measured], accessibility[measured], column):
-        return np.full(motifs.shape[1], np.nan, dtype=np.float32), len(measured)
-    found = activity_on(mdata, rows[measured], motifs[measured], accessibility[measured])
-    return found[column], len(measured)
+        return np.full(motifs.shape[1], np.nan, dtype=np.float32)
+    return activity_on(mdata, rows[measured], motifs[measured], accessibility[measured])[column]
 
 
 def _predict(
@@ -259,11 +260,14 @@ def _predict(
     """Predict all regions chunk by chunk: mean and spread over models, beside the cell types of earlier calls."""
     names = list(mdata[_keys.ATAC].var_names)
     learnt, new = ([names.index(name) for name in part] for part in (task.learnt, task.new))
+    options = {"n_regions": fitted.n_regions, "used": np.arange(len(learnt))}  # all types, in whatever chunk
     progress = Progress("transfer", mdata.n_obs)
     for rows in row_chunks(mdata.n_obs, step=STEP):
         features = reader.read(rows)
         neighbours = target_values(mdata, rows, learnt, kind=task.kind) if task.known == "train_cell_types" else None
-        found = np.stack([_predicted(model, fitted, features, neighbours) for model in fitted.models])
+        found = np.stack(
+            [model.predict(features, fitted.activity, neighbours=neighbours, **options) for model in fitted.models]
+        )
         for before, values, part in zip(earlier, out, (found.mean(axis=0), _spread(found)), strict=True):
             full = np.full((len(part), len(names)), np.nan, dtype=np.float32)
             if before is not None:
@@ -271,15 +275,6 @@ def _predict(
             full[:, new] = part
             values[rows] = full
         progress.update(rows.stop - rows.start)
-
-
-def _predicted(model: CellTypeModel, fitted: _Fitted, features: Features, neighbours: np.ndarray | None) -> np.ndarray:
-    """Predict the new types by one model; those whose activity is from as many regions together."""
-    found = np.empty((len(features.motifs), len(fitted.activity)))
-    for n in dict.fromkeys(fitted.n_regions):
-        columns = [place for place, number in enumerate(fitted.n_regions) if number == n]
-        found[:, columns] = model.predict(features, fitted.activity[columns], neighbours=neighbours, n_regions=n)
-    return found
 
 
 def _spread(found: np.ndarray) -> np.ndarray:

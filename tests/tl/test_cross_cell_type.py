@@ -8,6 +8,7 @@ import pytest
 
 import genebert as gb
 from genebert import _keys
+from genebert.model._cell_types import CellTypeModel
 
 PAIR = ["Monocyte", "Progenitor"]
 QUICK = {"quarters": "headline", "n_draws": 50}
@@ -239,6 +240,39 @@ def test_a_curve_ends_where_all_regions_are_taken(small, known):
             for table in (found, whole)
         )
         assert ends == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("known", ["nothing", "train_cell_types"])
+def test_the_table_is_of_the_estimator_that_transfer_runs(small, known, monkeypatch):
+    """The activity of a type that was measured in few train regions counts less in the table, too."""
+    seen, predict = [], CellTypeModel.predict
+
+    def spied(model, features, activity, **options):
+        seen.append(options.get("n_regions"))
+        return predict(model, features, activity, **options)
+
+    monkeypatch.setattr(CellTypeModel, "predict", spied)
+    train = np.asarray(_keys.REGION_SPLIT.get(small)) == "train"
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[train & (np.cumsum(train) > 90), small["atac"].var_names.get_loc("Monocyte")] = np.nan
+    options = {"known": known, "holdout": PAIR, **QUICK}
+    gb.tl.cross_cell_type(small, "none", **options)
+    assert seen == 2 * [[None, None]]
+    _keys.ACCESSIBILITY.set(small, values)
+    seen.clear()
+    gb.tl.cross_cell_type(small, "none", few_shot=9_999, few_shot_cells=9_999, **options)
+    assert seen[:2] == 2 * [[90, None]]  # and the control; then the curves, with three draws each, of either type
+    assert seen[2:] == 12 * [90] + 12 * [None]
+    for is_stored in (False, True):
+        if is_stored:
+            gb.pp.tf_activity(small)
+        seen.clear()
+        gb.tl.transfer(small, "none", known=known, cell_types=PAIR, n_models=1)
+        assert seen == [[90, None]]
+    seen.clear()
+    _keys.TF_EXPRESSION.set(small, _keys.TF_ACTIVITY.get(small))
+    gb.tl.cross_cell_type(small, "none", tf_weight="expression", **options)
+    assert seen == 2 * [[None, None]]
 
 
 def test_more_cells_than_there_are_means_all_of_them(small):

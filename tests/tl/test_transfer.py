@@ -216,6 +216,21 @@ def test_where_no_type_was_measured_the_prediction_does_not_hang_on_the_chunk(sm
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
 
 
+def test_where_one_type_was_not_measured_the_prediction_does_not_hang_on_the_chunk(small, monkeypatch):
+    from genebert.tl import _transfer
+
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    values[np.asarray(_keys.REGION_SPLIT.get(small)) == "test", 0] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    found = []
+    for step in (360, 50, 7):
+        monkeypatch.setattr(_transfer, "STEP", step)
+        gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+        found.append(np.array(_keys.PREDICTED.get(small))[:, 2])
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-5)
+
+
 def test_nothing_measured(small):
     values = np.array(_keys.ACCESSIBILITY.get(small))
     values[:, 2] = np.nan

@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import expit, logit
 
-from genebert.model._cell_types_heads import Features, Heads, Scores, fit_heads, standardised
+from genebert.model._cell_types_heads import N_DRAWS, Features, Heads, Scores, fit_heads, standardised
 from genebert.model._cell_types_mix import (
     Combiner,
     Likeness,
@@ -214,6 +214,7 @@ def fit_cell_types(
     groups: np.ndarray | None = None,
     heads: Heads | None = None,
     is_measured: bool = True,
+    n_draws: int = N_DRAWS,
 ) -> CellTypeModel:
     """Fit on train regions and training types.
 
@@ -237,12 +238,14 @@ def fit_cell_types(
         Those of the training types, if `fit_heads` was run on these regions before; the same for all choices of types.
     is_measured
         Whether `activity` was computed from accessibility, so that a region's own label is in it; not so of expression.
+    n_draws
+        Of `fit_heads`, where that is run here.
     """
     if target.shape[1] < 2 and known == "train_cell_types":
         msg = "Expected at least two training cell types with known='train_cell_types'; found one. Use known='nothing'."
         raise ValueError(msg)
     if heads is None:
-        heads = fit_heads(features, target, seed=seed, groups=groups)
+        heads = fit_heads(features, target, seed=seed, groups=groups, n_draws=n_draws)
     if not is_measured:
         heads = replace(heads, change=np.zeros_like(heads.change))
     values = standardised(target)

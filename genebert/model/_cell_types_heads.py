@@ -156,7 +156,14 @@ def _lasso(gram: np.ndarray, target: np.ndarray, penalty: float, ridge: float) -
     return weight
 
 
-def fit_heads(features: Features, target: np.ndarray, *, seed: int, groups: np.ndarray | None = None) -> Heads:
+def fit_heads(
+    features: Features,
+    target: np.ndarray,
+    *,
+    seed: int,
+    groups: np.ndarray | None = None,
+    n_draws: int = N_DRAWS,
+) -> Heads:
     """Fit a head per cell type, on all regions and without each fold.
 
     Parameters
@@ -169,6 +176,8 @@ def fit_heads(features: Features, target: np.ndarray, *, seed: int, groups: np.n
         Of the folds and landmarks.
     groups
         Whole groups, such as chromosomes, lie in one fold; None: single regions.
+    n_draws
+        Draws of landmarks.
     """
     design = Design.fit(features)
     matrix, motifs, gc, wanted = design(features), design.motifs(features), features.gc(), standardised(target)
@@ -178,7 +187,7 @@ def fit_heads(features: Features, target: np.ndarray, *, seed: int, groups: np.n
     change = [_activity(features.motifs[part], target[part], gc[part]) - whole for part in _others(folds)]
     linear, out_of_fold = _cross_fitted(matrix, wanted, folds)
     out_of_fold *= 1 - RADIAL
-    radial, n_draws = [], N_DRAWS if len(matrix) > N_LANDMARKS else 1
+    radial, n_draws = [], n_draws if len(matrix) > N_LANDMARKS else 1
     for _ in range(n_draws):
         chosen = np.sort(rng.permutation(len(matrix))[:N_LANDMARKS])
         by_kernel = kernel(matrix, matrix[chosen])

@@ -15,6 +15,7 @@ from genebert._logging import info
 from genebert._validate import check_range, listed
 from genebert.model import GeneBERT
 from genebert.model._cell_types import CellTypeModel, fit_cell_types
+from genebert.model._cell_types_heads import N_DRAWS
 from genebert.tl._cell_type_call import check_call, named_types
 from genebert.tl._cell_type_data import (
     LEAST_REGIONS,
@@ -227,13 +228,13 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
         msg = f"Expected accessible train regions in each cell type, to compute its TF activity; {listed(task.new)} may have none."
         raise ValueError(msg)
     weights = np.nan_to_num(weights)
-    models = []
+    models, n_draws = [], 1 if n_models > 1 else N_DRAWS  # the mean of models is one over draws, too
     for number in range(n_models):
         part = np.sort(rng.permutation(len(rows))[: max(LEAST_REGIONS, int(share * len(rows)))])
         some = features.take(part)
         options = {"known": task.known, "kind": task.kind, "seed": task.seed + number, "groups": groups[part]}
-        is_measured = task.tf_weight == "activity"
-        models.append(fit_cell_types(some, target[part], weights[learnt], is_measured=is_measured, **options))
+        options |= {"is_measured": task.tf_weight == "activity", "n_draws": n_draws}
+        models.append(fit_cell_types(some, target[part], weights[learnt], **options))
     info(f"transfer: {n_models} models of {len(rows):,} regions x {len(learnt)} cell types, for {listed(task.new)}")
     return _Fitted(models, weights[new], n_regions)
 

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from genebert._dna import reverse_complement
-from genebert.model import _cell_types
+from genebert.model import _cell_types, _cell_types_heads
 from genebert.model._cell_types import Features, _rehearsals, fit_cell_types, fit_heads
 from genebert.model._cell_types_heads import _activity
 from genebert.model._cell_types_mix import Likeness, correlations, fit_combiner, relatives
@@ -164,6 +164,14 @@ def test_the_same_twice_and_the_same_from_heads_of_all_types(made, nothing):
     assert heads.score(made.test).motifs is heads.take([1]).score(made.test).motifs  # kept
     found = fit(made, heads=heads).predict(made.test, made.activity[NEW])
     assert np.corrcoef(found[:, 0], expected[:, 0])[0, 1] > 0.99
+
+
+def test_landmarks_are_drawn_as_often_as_is_asked_for(made, monkeypatch):
+    assert len(fit(made, n_draws=2).heads.head.radial) == 1  # all regions are landmarks
+    monkeypatch.setattr(_cell_types_heads, "N_LANDMARKS", 100)
+    several, one = (fit(made, **options).heads for options in ({}, {"n_draws": 1}))
+    assert [len(heads.head.radial) for heads in (several, one)] == [_cell_types_heads.N_DRAWS, 1]
+    np.testing.assert_array_equal(one.head.radial[0].landmarks, several.head.radial[0].landmarks)
 
 
 def test_labels_that_are_missing(made):

@@ -9,6 +9,9 @@ from sklearn.metrics import roc_auc_score
 
 import genebert as gb
 from genebert import _keys
+from genebert.model import _cell_types_heads
+from genebert.model._cell_types_heads import N_DRAWS
+from genebert.tl import _transfer
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,6 @@ def test_what_the_new_type_is_elsewhere_has_no_say(small):
 
 
 def test_a_store_is_read_and_written_chunk_by_chunk(small, tmp_path, monkeypatch):
-    from genebert.tl import _transfer
-
     monkeypatch.setattr(_transfer, "STEP", 100)
     gb.io.write(small, tmp_path / "x.zarr")
     opened = gb.io.open(tmp_path / "x.zarr")
@@ -90,6 +91,17 @@ def test_copy_seed_and_fewer_regions(small):
     other = gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=2, max_regions=100, seed=1, copy=True)
     np.testing.assert_array_equal(_keys.PREDICTED.get(first), _keys.PREDICTED.get(again))
     assert not np.array_equal(_keys.PREDICTED.get(first)[:, 2], _keys.PREDICTED.get(other)[:, 2])
+
+
+@pytest.mark.parametrize(("n_models", "n_draws"), [(1, N_DRAWS), (2, 1)])
+def test_several_models_draw_landmarks_once_each(small, monkeypatch, n_models, n_draws):
+    monkeypatch.setattr(_cell_types_heads, "N_LANDMARKS", 50)
+    fit, found = _transfer.fit_cell_types, []
+    monkeypatch.setattr(
+        _transfer, "fit_cell_types", lambda *args, **kwargs: found.append(fit(*args, **kwargs)) or found[-1]
+    )
+    gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=n_models)
+    assert [len(model.heads.head.radial) for model in found] == [n_draws] * n_models
 
 
 def test_values_and_the_shipped_kind_of_encoder(small, tiny_model):
@@ -134,8 +146,6 @@ def where_known(mdata):
 
 @pytest.mark.parametrize("is_store", [False, True])
 def test_a_call_replaces_what_it_names_and_leaves_what_earlier_ones_wrote(small, tmp_path, monkeypatch, is_store):
-    from genebert.tl import _transfer
-
     monkeypatch.setattr(_transfer, "STEP", 100)
     if is_store:
         gb.io.write(small, tmp_path / "x.zarr")
@@ -156,8 +166,6 @@ def test_a_call_replaces_what_it_names_and_leaves_what_earlier_ones_wrote(small,
 
 
 def test_a_call_that_fails_loses_nothing(small, tmp_path, monkeypatch):
-    from genebert.tl import _transfer
-
     def fail(*_args, **_kwargs):
         raise RuntimeError
 
@@ -172,8 +180,6 @@ def test_a_call_that_fails_loses_nothing(small, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("slot", [_keys.PREDICTED, _keys.PREDICTED_SD])
 def test_a_layer_of_the_user_is_refused(small, monkeypatch, slot):
-    from genebert.tl import _transfer
-
     monkeypatch.setattr(_transfer, "_fitted", None)  # nothing is computed before
     own = np.ones(small["atac"].shape, dtype=np.float32)
     slot.set(small, own)
@@ -202,8 +208,6 @@ def test_a_bad_key_changes_nothing(small):
 
 
 def test_where_no_type_was_measured_the_prediction_does_not_hang_on_the_chunk(small, monkeypatch):
-    from genebert.tl import _transfer
-
     values = np.array(_keys.ACCESSIBILITY.get(small))
     values[np.asarray(_keys.REGION_SPLIT.get(small)) == "test"] = np.nan
     _keys.ACCESSIBILITY.set(small, values)
@@ -217,8 +221,6 @@ def test_where_no_type_was_measured_the_prediction_does_not_hang_on_the_chunk(sm
 
 
 def test_where_one_type_was_not_measured_the_prediction_does_not_hang_on_the_chunk(small, monkeypatch):
-    from genebert.tl import _transfer
-
     values = np.array(_keys.ACCESSIBILITY.get(small))
     values[np.asarray(_keys.REGION_SPLIT.get(small)) == "test", 0] = np.nan
     _keys.ACCESSIBILITY.set(small, values)

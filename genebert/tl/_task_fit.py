@@ -125,7 +125,7 @@ def fit_task(
     model, place = _resolved(model, device)
     if method == "probe":  # in the other, pre-trained weights read bases alone
         check_task_scan(mdata, model.training_record)
-    contexts = _contexts(mdata, own, tf_weight=tf_weight, train=train)
+    contexts = _contexts(mdata, own, method=method, tf_weight=tf_weight, train=train)
     used = np.flatnonzero(truth.known)
     data = _data(mdata, scaled, used, contexts=contexts, model=model, options=options, device=place)
     parts = [
@@ -171,7 +171,9 @@ def _own(own: Sequence[str] | None, before: Targets, after: Targets) -> list[str
     return [known[name] for name in after.outputs]
 
 
-def _contexts(mdata: MuData, own: list[str], *, tf_weight: OutputWeight, train: np.ndarray) -> Contexts | None:
+def _contexts(
+    mdata: MuData, own: list[str], *, method: Method, tf_weight: OutputWeight, train: np.ndarray
+) -> Contexts | None:
     if tf_weight == "none" or not own:
         return None
     there = {str(name) for name in mdata[_keys.ATAC].var_names}
@@ -179,7 +181,8 @@ def _contexts(mdata: MuData, own: list[str], *, tf_weight: OutputWeight, train: 
     if not cell_types:
         return None
     places = [cell_types.index(name) if name in cell_types else -1 for name in own]
-    return Contexts.of(mdata, cell_types, layer=tf_weight, own=places, train=np.flatnonzero(train))
+    found = Contexts.of(mdata, cell_types, layer=tf_weight, own=places, train=np.flatnonzero(train))
+    return found._replace(atlas=(), usual=0.0) if method == "probe" else found  # a probe reads own cell types alone
 
 
 def _is_open(mdata: MuData, contexts: Contexts | None, rows: np.ndarray) -> np.ndarray | None:

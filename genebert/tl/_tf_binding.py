@@ -48,8 +48,8 @@ def tf_binding(
     tf_weight
         ``"accessibility"``: ``atac.X``, relative to its mean over accessible regions; ``"open"``: the calls; ``"none"``;
         ``"auto"``: accessibility where it is there for one of the cell types. It may be used here, since accessibility is not what
-        is predicted. Where ``atac`` holds calls of three cell types or more besides those of the labels, the share of all of them in which a
-        region is open is read, too.
+        is predicted. Where ``atac`` holds calls of three cell types or more besides those of the labels, a fine-tuned task reads the share
+        of all of them in which a region is open, too.
     key_added
         Name of the results.
     **classify_kwargs

@@ -10,6 +10,7 @@ from genebert.model import Task
 from genebert.model._kernel import KernelModel, fit_kernel
 from genebert.model._targets import Targets
 from genebert.model._task_inputs import Contexts, Inputs
+from genebert.tl import _baselines
 
 NAMES = ["A", "B", "C", "D", "E"]
 N = 60
@@ -90,12 +91,29 @@ def test_the_kernel_tells_regions_that_are_open_everywhere(rng):
     assert ((blind.logits(inputs)[300:, 0] > 0) == (share[300:] > 0.5)).mean() < 0.7
 
 
-def test_a_task_reads_the_share_and_the_baseline_does_not(tiny_model, make_small_toy, tmp_path):
-    mdata = make_small_toy(240)
+def test_a_probe_and_its_baselines_read_own_cell_types_alone(tiny_model, make_small_toy, monkeypatch):
+    mdata, widths, fit = make_small_toy(240), [], _baselines.accessibility_alone
+    monkeypatch.setattr(
+        _baselines, "accessibility_alone", lambda data: widths.append(data.inputs.context.shape[1]) or fit(data)
+    )
+    task = gb.tl.tf_binding(
+        mdata, tiny_model, labels="CTCF|Monocyte", method="probe", baselines=["accessibility", "untrained"]
+    )
+    assert (task.contexts.atlas, task.contexts.usual, task.contexts.width, widths) == ((), 0, 1, [1])
+
+
+def test_a_task_reads_the_share_and_the_baseline_does_not(tiny_model, make_small_toy, tmp_path, monkeypatch):
+    mdata, widths, fit = make_small_toy(240), [], _baselines.fit_trees
+    monkeypatch.setattr(
+        _baselines,
+        "fit_trees",
+        lambda inputs, *args, **options: widths.append(inputs.context.shape[1]) or fit(inputs, *args, **options),
+    )
     names = ["motif_boosting", "trees", "accessibility"]
     task = gb.tl.tf_binding(mdata, tiny_model, labels="CTCF|Monocyte", max_epochs=1, baselines=names)
     assert task.contexts.atlas == tuple(mdata["atac"].var_names)
     assert list(task.members[0].models) == ["network", "kmers", "kernel", "trees"]
+    assert widths == [2, 1]  # the trees of the task, then the baseline
     assert set(gb.get.evaluation(mdata, key="tf_binding")["method"]) == {"genebert", *names}
     task.save(tmp_path / "task")
     again = Task.load(tmp_path / "task")
@@ -106,5 +124,6 @@ def test_a_task_reads_the_share_and_the_baseline_does_not(tiny_model, make_small
     alone.mod["atac"] = alone["atac"][:, few].copy()
     other = gb.tl.tf_binding(alone, tiny_model, labels="CTCF|Monocyte", max_epochs=1, baselines=names)
     assert other.contexts.atlas == ()
+    assert widths[2:] == [1]
     assert list(other.members[0].models) == ["network", "kmers", "kernel", "motif_boosting"]
     assert set(gb.get.evaluation(alone, key="tf_binding")["method"]) == {"genebert", "motif_boosting", "accessibility"}

@@ -35,7 +35,7 @@ class TaskConfig:
     contexts: tuple[int, ...] = ()
     """For each output the column of the accessibility that it is gated by, -1 for none; empty: no accessibility is read."""
     n_contexts: int = 0
-    """Cell types whose accessibility is read."""
+    """Columns of accessibility that are read: one of each cell type and, where it is read, the share of all that are open."""
     has_sequence: bool = True
 
     def to_dict(self) -> dict[str, Any]:

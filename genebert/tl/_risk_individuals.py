@@ -201,8 +201,9 @@ def _burden(adata: AnnData, weights: np.ndarray) -> np.ndarray:
         wrong += dosages[bad][:3].tolist()
         total += np.nansum(dosages, axis=0)
         count += np.isfinite(dosages).sum(axis=0)
-        is_bare[rows] = np.isnan(dosages[:, weights > 0]).all(axis=1)
-        missing += int(np.isnan(dosages[~is_bare[rows]]).sum())
+        is_missing = np.isnan(dosages[:, weights > 0])  # in the others it changes nothing
+        is_bare[rows] = is_missing.all(axis=1)
+        missing += int(is_missing[~is_bare[rows]].sum())
     if wrong:
         msg = f"Expected dosages from 0 to 2, NaN where missing; found {listed(wrong, most=3)}. Count ALT alleles per individual."
         raise ValueError(msg)

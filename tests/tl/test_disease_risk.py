@@ -168,10 +168,13 @@ def test_effects_that_match_in_part_only(cohort, made_up, log):
 @pytest.mark.parametrize("n_without_effect", [0, 20])
 def test_individuals_without_any_dosage_that_counts_have_no_risk(cohort, made_up, log, n_without_effect):
     cohort.X[:3, n_without_effect:] = np.nan
-    cohort.X[5, :2] = np.nan
+    cohort.X[5, :2] = np.nan  # variants without an effect, or with one
+    cohort.X[6, 50:53] = np.nan
     with pytest.warns(UserWarning, match="3 individuals have no dosage of a variant with an effect, and no burden"):
         found = gb.tl.disease_risk(cohort, effects=made_up.iloc[n_without_effect:], n_permutations=0)
-    assert "disease risk: 2 missing dosages count as the mean of their variant" in log.messages
+    counted = [text for text in log.messages if text.endswith("missing dosages count as the mean of their variant")]
+    n = 3 if n_without_effect else 5
+    assert counted == [f"disease risk: {n} missing dosages count as the mean of their variant"]
     assert found.predictions.isna().all(axis=1).tolist() == [True] * 3 + [False] * 297
     assert (found.metrics["n"] == 297).all()
 

@@ -279,7 +279,7 @@ def _compared(
 
 
 def _tell(table: pd.DataFrame) -> None:
-    """Say in one line how the task and the best baseline did."""
+    """Say in one line how the task and the best baseline did; parts of the task are none."""
     main = {"auroc", "pearson"}
     last = table[table["metric"].isin(main)]
     if not len(table):
@@ -293,6 +293,6 @@ def _tell(table: pd.DataFrame) -> None:
         return
     last = last[(last["split"] == last["split"].iloc[0]) & (last["output"] == last["output"].iloc[0])]
     values = last.set_index("method")["value"]
-    others = values.drop(TASK).dropna()
+    others = values.drop([TASK, *PARTS], errors="ignore").dropna()
     best = f", best baseline {others.idxmax()} {others.max():.3f}" if len(others) else ""
     info(f"{last['split'].iloc[0]}: {last['metric'].iloc[0]} {values[TASK]:.3f}{best}")

@@ -12,6 +12,7 @@ from genebert._dna import decode, reverse_complement
 from genebert._motifs import WEIGHTS
 from genebert.model import Task
 from genebert.tl._baselines import BASELINES, PARTS
+from genebert.tl._task_fit import _tell
 
 FAST = {"max_epochs": 1, "baselines": ["kmer"]}
 
@@ -222,6 +223,16 @@ def test_rare_classes_are_on_both_sides_of_the_inner_part(small):
     for seed in range(20):
         inner = inner_rows(mdata, train, seed=seed, targets=targets)
         assert 0 < values[inner].sum() < 6
+
+
+def test_parts_of_the_task_are_no_baselines_in_what_is_told(log):
+    values = {"genebert": 0.8, **dict.fromkeys(PARTS, 0.9), "kmer": 0.7, "cnn": 0.6}
+    table = pd.DataFrame({"method": list(values), "value": list(values.values())}).assign(
+        split="test", metric="auroc", output="x"
+    )
+    _tell(table)
+    _tell(table[table["method"].isin(["genebert", *PARTS])])
+    assert log.messages == ["test: auroc 0.800, best baseline kmer 0.700", "test: auroc 0.800"]
 
 
 def placed(chroms, *, step, seed=0):

@@ -11,6 +11,7 @@ from genebert import _chunks, _keys
 from genebert._dna import decode, reverse_complement
 from genebert._motifs import WEIGHTS
 from genebert.model import Task
+from genebert.tl import _baselines
 from genebert.tl._baselines import BASELINES, PARTS
 from genebert.tl._task_fit import _tell
 
@@ -233,6 +234,20 @@ def test_parts_of_the_task_are_no_baselines_in_what_is_told(log):
     _tell(table)
     _tell(table[table["method"].isin(["genebert", *PARTS])])
     assert log.messages == ["test: auroc 0.800, best baseline kmer 0.700", "test: auroc 0.800"]
+
+
+@pytest.mark.parametrize("has_places", [True, False])
+def test_the_kernel_is_told_whether_sequences_are_centred(base, small, monkeypatch, has_places):
+    mdata = small.copy() if has_places else bare(small, np.asarray(_keys.LABELS.get(small))[:, 0])
+    told, fit = [], _baselines.fit_kernel
+    monkeypatch.setattr(
+        _baselines, "fit_kernel", lambda *args, **options: told.append(options["is_centred"]) or fit(*args, **options)
+    )
+    label, options = mdata["labels"].var_names[0], {"max_epochs": 1, "strands": "both", "baselines": ["kernel"]}
+    task = gb.tl.classify(mdata, base, labels=label, **options)
+    assert told == [has_places]  # one fit: the task's own is the one that stands alone in the table
+    assert "kernel" in set(gb.get.evaluation(mdata)["method"])
+    assert task.members[0].models["kernel"].is_centred is has_places
 
 
 def placed(chroms, *, step, seed=0):

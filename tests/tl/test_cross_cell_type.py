@@ -8,7 +8,9 @@ import pytest
 
 import genebert as gb
 from genebert import _keys
+from genebert._dna import decode
 from genebert.model._cell_types import CellTypeModel
+from genebert.tl._cell_type_data import Reader
 
 PAIR = ["Monocyte", "Progenitor"]
 QUICK = {"quarters": "headline", "n_draws": 50}
@@ -343,6 +345,16 @@ def test_draws_without_an_activity_are_counted(small):
         UserWarning, match=r"An activity of Monocyte can be computed from n = 8 regions in [12] of 3 draws"
     ):
         gb.tl.cross_cell_type(small, "none", holdout=PAIR, few_shot=8, **QUICK)
+
+
+def test_features_tell_whether_sequences_are_centred(small):
+    codes = np.asarray(_keys.DNA_CODE.get(small))[:4]
+    bare = gb.io.assemble(sequences=pd.Series([decode(row) for row in codes], index=list("abcd")))
+    for mdata, is_centred in ((small, True), (bare, False)):
+        reader, _ = Reader.of(mdata, None, use_rep=None, target="accessibility")
+        found = reader.read(np.arange(4))
+        assert found.is_centred is is_centred
+        np.testing.assert_array_equal(found.codes, codes)
 
 
 def test_one_number_of_regions(small):

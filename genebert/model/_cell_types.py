@@ -11,8 +11,8 @@ A new type enters through its TF activity alone, computed from its accessibility
   analysis, Balwierz et al. 2014; from summary statistics as for polygenic scores, Mak et al. 2017).
 
 How much each counts is learnt on training types, each of which plays the new one in turn, with and without its nearest
-relatives (stacking, Wolpert 1992). Where measurements are known, boosted trees (Friedman 2001) join in, and what kind of sequence a
-region has (principal components of its motifs). The heads are out of fold there, and so are the activities: a region's own label
+relatives (stacking, Wolpert 1992). Where measurements are known, boosted trees (Friedman 2001) join in, what is open around a region,
+what its motifs say of the alike types, and what kind of sequence it has (principal components of its motifs). The heads are out of fold there, and so are the activities: a region's own label
 would be in them otherwise. Where a new type's activity comes from few regions, the prediction goes back towards the one without it.
 """
 
@@ -26,15 +26,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from genebert.model._cell_types_heads import N_DRAWS, Features, Heads, Scores, fit_heads, standardised
-from genebert.model._cell_types_mix import (
-    Combiner,
-    Likeness,
-    correlations,
-    fit_combiner,
-    neighbour_columns,
-    relatives,
-    sequence_columns,
-)
+from genebert.model._cell_types_mix import Case, Combiner, Likeness, Measured, correlations, fit_combiner, relatives
 
 __all__ = ["CellTypeModel", "Features", "fit_cell_types", "fit_heads"]
 
@@ -71,6 +63,7 @@ class CellTypeModel:
         activity: np.ndarray,
         *,
         neighbours: np.ndarray | None = None,
+        around: np.ndarray | None = None,
         n_regions: int | Sequence[int | None] | None = None,
         used: np.ndarray | None = None,
         parts: bool = False,
@@ -86,6 +79,8 @@ class CellTypeModel:
         neighbours
             What was measured in the training types at these regions ``(regions, training types)``; NaN where nothing was.
             Only with ``known="train_cell_types"``.
+        around
+            The same of other regions nearby, `Surroundings.read`; where the model was fitted with it.
         n_regions
             From how many regions the activity was computed, where these are fewer than the model was fitted on, one number or
             one of each new type; None: from as many. The fewer, the less the motifs count, and the more the prediction is shrunk
@@ -111,8 +106,7 @@ class CellTypeModel:
             used = np.arange(len(self.activity))
             if neighbours is not None and not np.isnan(neighbours).all():  # else nothing is known: each at its mean
                 used = np.flatnonzero(~np.isnan(neighbours).all(axis=0))
-        if neighbours is not None:
-            neighbours = self._standard(neighbours)
+        measured = None if neighbours is None else self._measured(neighbours, around, used)
         activity, columns = np.atleast_2d(activity), []
         plain = "sequence_only" if self.known == "nothing" else "mean_sequence"
         numbers = [n_regions] * len(activity) if np.ndim(n_regions) == 0 else list(n_regions)
@@ -120,7 +114,7 @@ class CellTypeModel:
             msg = f"Expected one `n_regions`, or one of each of the {len(activity)} new types; found {len(numbers)}."
             raise ValueError(msg)
         for each, n in zip(activity, numbers, strict=True):
-            case = self._case(scores, each, self.activity, used, neighbours, n_regions=n)
+            case = self._case(scores, each, self.activity, used, measured, n_regions=n)
             column = {name: self._finish(name, case) for name in (self.combiners if parts else ["genebert"])}
             if n is not None:
                 without = column[plain] if parts else self._finish(plain, case)
@@ -135,22 +129,32 @@ class CellTypeModel:
         new: np.ndarray,
         activity: np.ndarray,
         used: np.ndarray,
-        neighbours: np.ndarray | None,
+        measured: Measured | None,
         *,
         n_regions: int | None = None,
-    ) -> _Case:
+    ) -> Case:
         turned = self.heads.whitened(np.vstack([new, activity[used]]), n_regions=n_regions)
         likeness = Likeness.of(self.likeness[np.ix_(used, used)], turned[1:], turned[0])
-        motifs = scores.motifs @ self.heads.motif_weights(new, n_regions=n_regions).astype(np.float32)
-        near = components = levels = None
-        if neighbours is not None:
-            near = neighbours[:, used]
+        weights = self.heads.motif_weights(new, n_regions=n_regions)
+        components = None
+        if measured is not None:
+            alike = self.heads.ridge_weights(likeness.mixtures() @ activity[used])  # the new type differs from these
+            weights = np.hstack([weights, alike])
             components = scores.motifs @ self.heads.motif_axes[1][:, -N_AXES:].astype(np.float32)
-            if self.kind == "binary":
-                levels = np.clip(near * self.spread[used] + self.centre[used], 0, 1)
-        return _Case(scores.heads[:, used], motifs, likeness, near, components, levels)
+        motifs = scores.motifs @ weights.astype(np.float32)
+        return Case(scores.heads[:, used], motifs, likeness, measured, components)
 
-    def _finish(self, name: str, case: _Case) -> np.ndarray:
+    def _measured(self, neighbours: np.ndarray, around: np.ndarray | None, used: np.ndarray) -> Measured:
+        near, levels = self._standard(neighbours)[:, used], None
+        if self.kind == "binary":
+            levels = np.clip(near * self.spread[used] + self.centre[used], 0, 1)
+        if around is not None:
+            around = around[:, used]
+            if self.kind == "value":
+                around = (around - self.centre[used, None]) / self.spread[used, None]
+        return Measured(near, levels, around)
+
+    def _finish(self, name: str, case: Case) -> np.ndarray:
         value = self.combiners[name](case.columns(name))
         return value * self.spread.mean() + self.centre.mean() if self.kind == "value" else value
 
@@ -171,38 +175,6 @@ class CellTypeModel:
         return np.where(known, values, mean)
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One cell type that is new in some regions, and those that are not."""
-
-    heads: np.ndarray
-    motifs: np.ndarray
-    likeness: Likeness
-    neighbours: np.ndarray | None
-    components: np.ndarray | None
-    """What kind of sequence it is, such as rich in GC: principal components of motif strength; None without neighbours."""
-    levels: np.ndarray | None
-    """Where they are open, 0 to 1 ``(regions, training types)``; None: values."""
-
-    def columns(self, name: str) -> np.ndarray:
-        """What the combiner of that name reads, float64 ``(regions, columns)``."""
-        knows_activity = name == "genebert"
-        likeness = self.likeness if knows_activity else None
-        found = [sequence_columns(self.heads, likeness)]
-        if knows_activity:
-            found.append(self.motifs)
-        if self.neighbours is not None and name != "sequence_only":
-            found += [neighbour_columns(self.neighbours, self.levels, self.heads, likeness), self.components]
-        return np.hstack(found)
-
-    def simple(self) -> dict[str, np.ndarray]:
-        """Methods that need no last step."""
-        found = {"motif_activity": self.motifs[:, 0].astype(np.float64)}
-        if self.neighbours is not None:
-            found["weighted_mean"] = self.neighbours @ self.likeness.mixture()
-        return found
-
-
 def fit_cell_types(
     features: Features,
     target: np.ndarray,
@@ -213,6 +185,7 @@ def fit_cell_types(
     seed: int,
     groups: np.ndarray | None = None,
     heads: Heads | None = None,
+    around: np.ndarray | None = None,
     is_measured: bool = True,
     n_draws: int = N_DRAWS,
 ) -> CellTypeModel:
@@ -236,6 +209,8 @@ def fit_cell_types(
         Of the regions, such as chromosomes: heads are cross-fitted over whole groups. None: over single regions.
     heads
         Those of the training types, if `fit_heads` was run on these regions before; the same for all choices of types.
+    around
+        What was measured around the train regions, `Surroundings.read`, where it counts.
     is_measured
         Whether `activity` was computed from accessibility, so that a region's own label is in it; not so of expression.
     n_draws
@@ -256,7 +231,8 @@ def fit_cell_types(
     )  # fmt: skip
     names = ["genebert", "sequence_only", *(["mean_sequence"] if known == "train_cell_types" else [])]
     cases = [  # of a rehearsal its few columns are kept, not all cell types
-        ({name: case.columns(name) for name in names}, each) for case, each in _rehearsals(model, target, seed=seed)
+        ({name: case.columns(name) for name in names}, each)
+        for case, each in _rehearsals(model, target, seed=seed, around=around)
     ]
     wanted = np.concatenate([each for _, each in cases])
     for name in names:
@@ -271,7 +247,9 @@ def fit_cell_types(
     return model
 
 
-def _rehearsals(model: CellTypeModel, target: np.ndarray, *, seed: int) -> Iterator[tuple[_Case, np.ndarray]]:
+def _rehearsals(
+    model: CellTypeModel, target: np.ndarray, *, seed: int, around: np.ndarray | None = None
+) -> Iterator[tuple[Case, np.ndarray]]:
     """Let each training type play the new one; what is known of it, and what should be said."""
     n_types = target.shape[1]
     wanted = target if model.kind == "binary" else (target - model.centre) / model.spread
@@ -287,10 +265,9 @@ def _rehearsals(model: CellTypeModel, target: np.ndarray, *, seed: int) -> Itera
             scores = Scores(heads.out_of_fold.heads[rows], heads.out_of_fold.motifs[rows])
             for number in left_out:
                 used = relatives(everywhere, new, n_left_out=number)
-                near = None
-                if (
-                    model.known == "train_cell_types"
-                ):  # a gap is filled with what is known of a region: by these types only
+                measured = None
+                if model.known == "train_cell_types":  # a gap is filled with what these types say of a region
                     is_there = np.isin(np.arange(n_types), used)
-                    near = model._standard(np.where(is_there, target[rows], np.nan))
-                yield model._case(scores, everywhere[new], everywhere, used, near), wanted[rows, new]
+                    nearby = None if around is None else around[rows]
+                    measured = model._measured(np.where(is_there, target[rows], np.nan), nearby, used)
+                yield model._case(scores, everywhere[new], everywhere, used, measured), wanted[rows, new]

@@ -112,8 +112,19 @@ class Heads:
         size, axes = self.motif_axes
         return activity.astype(np.float64) @ (axes / np.sqrt(np.maximum(size, 0) + LIKENESS_PENALTY / n_regions))
 
+    def ridge_weights(self, activity: np.ndarray, *, n_regions: int | None = None) -> np.ndarray:
+        """Weights of motif strengths that activities ``(cell types, TFs)`` imply: ridge regression from correlations.
+
+        `n_regions` as for `motif_weights`. float64 ``(TFs, cell types)``.
+        """
+        n_regions = len(self.folds) if n_regions is None else n_regions
+        size, axes = self.motif_axes
+        return axes @ (
+            (axes.T @ activity.T.astype(np.float64)) / (np.maximum(size, 0) + MOTIF_PENALTY / n_regions)[:, None]
+        )
+
     def motif_weights(self, activity: np.ndarray, *, n_regions: int | None = None) -> np.ndarray:
-        """Weights of motif strengths that an activity implies: ridge regression from correlations.
+        """Weights of motif strengths that an activity implies, three ways.
 
         Parameters
         ----------
@@ -124,14 +135,13 @@ class Heads:
 
         Returns
         -------
-        float64 ``(TFs, 3)``: from the activity as it is, without what may be noise (Breiman's garrote), and sparse weights
+        float64 ``(TFs, 3)``: `ridge_weights` of the activity as it is, without what may be noise (Breiman's garrote), and sparse weights
         (lasso from summary statistics, Mak et al. 2017): where few TFs act, they alone count.
         """
         n_regions = len(self.folds) if n_regions is None else n_regions
-        gram = self.motif_gram + MOTIF_PENALTY / n_regions * np.eye(len(self.motif_gram))
         noise = LEAST / np.sqrt(n_regions)
         firm = activity * np.maximum(0, 1 - (noise / np.maximum(np.abs(activity), 1e-9)) ** 2)
-        dense = np.linalg.solve(gram, np.column_stack([activity, firm]).astype(np.float64))
+        dense = self.ridge_weights(np.stack([activity, firm]), n_regions=n_regions)
         own = np.ascontiguousarray(self.motif_gram, dtype=np.float64)
         sparse = _lasso(own, np.asarray(activity, dtype=np.float64), SPARSE / np.sqrt(n_regions), SPARSE_RIDGE)
         return np.column_stack([dense, sparse])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-__all__ = ["Combiner", "Likeness", "correlations", "fit_combiner", "neighbour_columns", "relatives", "sequence_columns"]
+__all__ = ["Case", "Combiner", "Likeness", "Measured", "correlations", "fit_combiner", "relatives"]
 
 NOISE = 0.05
 """Variance of a cell type that no other one shares."""
@@ -92,6 +92,10 @@ class Likeness:
         weight = np.exp((self.new - self.new.max()) / width)
         return weight / weight.sum()
 
+    def mixtures(self) -> np.ndarray:
+        """Weights of the most alike, and even ones, float64 ``(mixtures, training types)``."""
+        return np.stack([*(self.focus(width) for width in FOCUS), np.full(len(self.new), 1 / len(self.new))])
+
     def mixture(self) -> np.ndarray:
         """Weigh them by activity alone, for a mean that is not known (ordinary kriging); the weights sum to 1."""
         covariance = np.exp((self.activity - 1) / REACH) + OWN * np.eye(len(self.activity))
@@ -104,37 +108,69 @@ def _terms(correlation: np.ndarray) -> np.ndarray:
     return np.column_stack([correlation, np.maximum(correlation, 0) ** 2, np.ones_like(correlation)])
 
 
-def sequence_columns(heads: np.ndarray, likeness: Likeness | None) -> np.ndarray:
-    """Mean of the heads, and their weighted mean. float64 ``(regions, columns)``."""
-    mean = heads.mean(axis=1, dtype=np.float64)
-    return mean[:, None] if likeness is None else np.column_stack([mean, heads @ likeness.weights()])
+class Measured(NamedTuple):
+    """What was measured in the training types."""
+
+    near: np.ndarray
+    """Standardised ``(regions, training types)``."""
+    levels: np.ndarray | None
+    """Where they are open, 0 to 1; None: values, whose level is their mean."""
+    around: np.ndarray | None
+    """Means over other regions nearby, like `levels` or `near`, ``(regions, training types, reaches)``; None: not read."""
 
 
-def neighbour_columns(
-    neighbours: np.ndarray, levels: np.ndarray | None, heads: np.ndarray, likeness: Likeness | None
-) -> np.ndarray:
-    """Accessibility in the training types: level, and weighted means. float64 ``(regions, columns)``.
+@dataclass(frozen=True)
+class Case:
+    """One cell type that is new in some regions, and those that are not."""
 
-    Parameters
-    ----------
-    neighbours
-        Standardised ``(regions, training types)``.
-    levels
-        Where they are open, 0 to 1; None: values, whose level is their mean.
-    heads
-        What the sequence says of them, standardised: how far it was wrong is weighted, too.
-    likeness
-        Of the new type with them; None: the level alone.
-    """
-    columns = [neighbours.mean(axis=1)]
-    if levels is not None:
-        share, n_types = levels.mean(axis=1), neighbours.shape[1]
+    heads: np.ndarray
+    """What the sequence says of each training type, standardised ``(regions, training types)``."""
+    motifs: np.ndarray
+    """What motifs say of the new one, by its activity, and beside `measured` of types like it, by theirs."""
+    likeness: Likeness
+    measured: Measured | None
+    components: np.ndarray | None
+    """What kind of sequence it is, such as rich in GC: principal components of motif strength; only beside `measured`."""
+
+    def columns(self, name: str) -> np.ndarray:
+        """What the combiner of that name reads, float64 ``(regions, columns)``."""
+        found = [self.heads.mean(axis=1, dtype=np.float64)[:, None]]
+        if name == "genebert":
+            found += [(self.heads @ self.likeness.weights())[:, None], self.motifs]
+        if self.measured is not None and name != "sequence_only":
+            found += [_level_columns(self.measured), self.components]
+            if name == "genebert":
+                found.append(_alike_columns(self.measured, self.heads, self.likeness))
+        return np.hstack(found)
+
+    def simple(self) -> dict[str, np.ndarray]:
+        """Methods that need no last step."""
+        found = {"motif_activity": self.motifs[:, 0].astype(np.float64)}
+        if self.measured is not None:
+            found["weighted_mean"] = self.measured.near @ self.likeness.mixture()
+        return found
+
+
+def _level_columns(measured: Measured) -> np.ndarray:
+    """In how many training types a region and those around it are open: without the activity of the new one."""
+    columns = [measured.near.mean(axis=1)]
+    if measured.levels is not None:
+        share, n_types = measured.levels.mean(axis=1), measured.levels.shape[1]
         columns = [share, np.log((share * n_types + COUNT) / ((1 - share) * n_types + COUNT))]
-    if likeness is not None:
-        columns += [neighbours @ likeness.weights(noise) for noise in NOISES]
-        columns.append(neighbours @ likeness.mixture())
-        columns += [(neighbours if levels is None else levels) @ likeness.focus(width) for width in FOCUS]
-        columns.append((neighbours - heads) @ likeness.weights(NOISES[1]))
+    if measured.around is not None:
+        columns += list(measured.around.mean(axis=1, dtype=np.float64).T)
+    return np.column_stack(columns)
+
+
+def _alike_columns(measured: Measured, heads: np.ndarray, likeness: Likeness) -> np.ndarray:
+    """What was measured in the training types, weighted by how much they are like the new one."""
+    near = measured.near
+    columns = [near @ likeness.weights(noise) for noise in NOISES]
+    columns.append(near @ likeness.mixture())
+    columns += [(near if measured.levels is None else measured.levels) @ likeness.focus(width) for width in FOCUS]
+    columns.append((near - heads) @ likeness.weights(NOISES[1]))  # how far the sequence was wrong
+    if measured.around is not None:
+        columns += list(np.einsum("rtk,t->kr", measured.around, likeness.focus(FOCUS[1])))
     return np.column_stack(columns)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from mudata import MuData
 
 from genebert import _keys
-from genebert._chunks import load, load_dense
+from genebert._chunks import load, load_dense, row_chunks
 from genebert._validate import listed
 from genebert.model import GeneBERT
 from genebert.model._cell_types import Features
+from genebert.model._surroundings import Surroundings
 from genebert.model._task_inputs import Inputs, MotifSet, read_codes
 from genebert.model._task_probe import ProbeModel
 from genebert.pp._comparable import motif_scores
@@ -33,6 +34,7 @@ __all__ = [
     "open_calls",
     "region_rows",
     "resolve_model",
+    "surroundings",
     "target_values",
 ]
 
@@ -157,6 +159,17 @@ def open_calls(mdata: MuData, rows: np.ndarray, columns: list[int]) -> np.ndarra
     if not np.isin(values[~np.isnan(values)], (0, 1)).all():
         _keys.OPEN.get(mdata)  # says who fills it
     return values > 0
+
+
+def surroundings(mdata: MuData, rows: np.ndarray, columns: list[int], *, kind: TargetKind) -> Surroundings | None:
+    """Read what was measured in cell types at all of these regions, for what is around each; None for bare sequences."""
+    if not _keys.CHROM.has(mdata):
+        return None
+    chrom, start, end = (np.asarray(slot.get(mdata)) for slot in (_keys.CHROM, _keys.START, _keys.END))
+    found = Surroundings(chrom.astype(str), (start + end) // 2, n_cell_types=len(columns))
+    for part in row_chunks(len(rows)):
+        found.add(rows[part], target_values(mdata, rows[part], columns, kind=kind))
+    return found.smooth()
 
 
 def cell_type_weights(

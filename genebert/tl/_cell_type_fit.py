@@ -42,6 +42,8 @@ class Part(NamedTuple):
     near: np.ndarray
     marks: Mapping[str, Sequence[str]]
     """By cell type."""
+    around: np.ndarray | None
+    """What was measured around the regions ``(regions, cell types, reaches)``; None: it is not read."""
 
 
 class CellTypeData(NamedTuple):
@@ -81,10 +83,11 @@ def given_numbers(numbers: Iterable[int], whole: int) -> list[int | None]:
 def fit_fold(data: CellTypeData, fold: Fold) -> CellTypeModel:
     """Fit on train regions x training types."""
     learnt = data.columns(fold.learnt)
+    around = None if data.train.around is None else data.train.around[:, learnt]
     return fit_cell_types(
         data.train.features, data.train.target[:, learnt], data.activity[learnt], known=data.known, kind=data.kind,
         seed=data.seed, groups=data.groups, heads=data.heads.take(learnt),
-        is_measured=data.tf_weight == "activity",
+        around=around, is_measured=data.tf_weight == "activity",
     )  # fmt: skip
 
 
@@ -125,12 +128,14 @@ def methods_of(
         raise ValueError(msg)
     if activity is None:
         activity, n_regions = data.activity[types], data.n_measured(names)
-    found = dict(model.predict(part.features, activity, neighbours=neighbours, n_regions=n_regions, parts=True))
+    options = {"neighbours": neighbours, "n_regions": n_regions}
+    options["around"] = None if part.around is None else part.around[:, learnt]
+    found = dict(model.predict(part.features, activity, parts=True, **options))
     if data.tf_weight == "none":
         found[GENEBERT] = found["sequence_only" if neighbours is None else "mean_sequence"]
     rng = np.random.default_rng([data.seed, len(measured)])
     shuffled = rng.permuted(activity, axis=1)
-    found["shuffled_activity"] = model.predict(part.features, shuffled, neighbours=neighbours, n_regions=n_regions)
+    found["shuffled_activity"] = model.predict(part.features, shuffled, **options)
     found["random"] = rng.random((len(measured), len(types)), dtype=np.float32)
     found["mean"] = np.repeat(_row_means(measured)[:, None], len(types), axis=1)
     found["nearest"] = _nearest(data, types, learnt, measured)

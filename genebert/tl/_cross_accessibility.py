@@ -12,7 +12,14 @@ from genebert import _keys
 from genebert._logging import info, warn
 from genebert._validate import check_range, listed
 from genebert.model._cell_types import fit_heads
-from genebert.tl._cell_type_data import Reader, cell_type_weights, chromosomes_of, open_calls, target_values
+from genebert.tl._cell_type_data import (
+    Reader,
+    cell_type_weights,
+    chromosomes_of,
+    open_calls,
+    surroundings,
+    target_values,
+)
 from genebert.tl._cell_type_few_shot import check_cells, few_shot_rows
 from genebert.tl._cell_type_fit import CellTypeData, Known, Part, fit_fold, fold_blocks
 from genebert.tl._cell_type_folds import Fold
@@ -85,19 +92,13 @@ def read_accessibility(
     if silent:
         msg = f"Expected accessible train regions in each cell type, to compute its TF activity; {listed(silent)} have none. Leave them out: cell_types=..."
         raise ValueError(msg)
-    has_calls = kind == "binary" or _keys.OPEN.has(mdata)
-    parts = {
-        name: Part(
-            features[name],
-            target_values(mdata, part.rows, columns, kind=kind),
-            open_calls(mdata, part.rows, columns) if has_calls else None,
-            part.strata,
-            part.weights,
-            part.near,
-            part.marks,
-        )
-        for name, part in regions.items()
-    }
+    has_calls, is_known = kind == "binary" or _keys.OPEN.has(mdata), known == "train_cell_types"
+    parts = {}
+    for name, part in regions.items():
+        target = target_values(mdata, part.rows, columns, kind=kind)
+        is_open = open_calls(mdata, part.rows, columns) if has_calls else None
+        around = _around(mdata, name, part.rows, target, columns, kind=kind) if is_known else None
+        parts[name] = Part(features[name], target, is_open, part.strata, part.weights, part.near, part.marks, around)
     _check_measured(parts["train"].target, names, folds)
     if np.isnan(parts["test"].target).all():
         msg = f"Expected accessibility of {listed(names)} in the test regions, to score it; nothing was measured there. See gb.pp.split_regions."
@@ -108,6 +109,15 @@ def read_accessibility(
     return CellTypeData(
         list(names), weights, tf_weight, parts["train"], parts["test"], heads, groups, known, kind, seed
     )
+
+
+def _around(
+    mdata: MuData, name: str, rows: np.ndarray, target: np.ndarray, columns: list[int], *, kind: TargetKind
+) -> np.ndarray | None:
+    """What was measured around the regions of a split: at train regions, and at test regions where these are predicted."""
+    split = np.asarray(_keys.REGION_SPLIT.get(mdata)).astype(str)
+    found = surroundings(mdata, np.flatnonzero(np.isin(split, ("train", name))), columns, kind=kind)
+    return None if found is None else found.read(rows, target)
 
 
 def _check_measured(target: np.ndarray, names: Sequence[str], folds: Sequence[Fold]) -> None:

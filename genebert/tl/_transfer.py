@@ -25,6 +25,7 @@ from genebert.tl._cell_type_data import (
     chromosomes_of,
     is_comparable,
     resolve_model,
+    surroundings,
     target_values,
 )
 from genebert.tl._cell_type_fit import Known, given_numbers
@@ -227,13 +228,17 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
     if np.isnan(weights[[*new, *learnt]]).all(axis=1).any():
         msg = f"Expected accessible train regions in each cell type, to compute its TF activity; {listed(task.new)} may have none."
         raise ValueError(msg)
-    weights = np.nan_to_num(weights)
+    weights, around = np.nan_to_num(weights), None
+    if task.known == "train_cell_types":
+        nearby = surroundings(mdata, task.train, learnt, kind=task.kind)
+        around = None if nearby is None else nearby.read(rows, target)
     models, n_draws = [], 1 if n_models > 1 else N_DRAWS  # the mean of models is one over draws, too
     for number in range(n_models):
         part = np.sort(rng.permutation(len(rows))[: max(LEAST_REGIONS, int(share * len(rows)))])
         some = features.take(part)
         options = {"known": task.known, "kind": task.kind, "seed": task.seed + number, "groups": groups[part]}
         options |= {"is_measured": task.tf_weight == "activity", "n_draws": n_draws}
+        options["around"] = None if around is None else around[part]
         models.append(fit_cell_types(some, target[part], weights[learnt], **options))
     info(f"transfer: {n_models} models of {len(rows):,} regions x {len(learnt)} cell types, for {listed(task.new)}")
     return _Fitted(models, weights[new], n_regions)
@@ -262,13 +267,16 @@ def _predict(
     names = list(mdata[_keys.ATAC].var_names)
     learnt, new = ([names.index(name) for name in part] for part in (task.learnt, task.new))
     options = {"n_regions": fitted.n_regions, "used": np.arange(len(learnt))}  # all types, in whatever chunk
+    is_known, nearby = task.known == "train_cell_types", None
+    if is_known:
+        nearby = surroundings(mdata, np.arange(mdata.n_obs), learnt, kind=task.kind)
     progress = Progress("transfer", mdata.n_obs)
     for rows in row_chunks(mdata.n_obs, step=STEP):
         features = reader.read(rows)
-        neighbours = target_values(mdata, rows, learnt, kind=task.kind) if task.known == "train_cell_types" else None
-        found = np.stack(
-            [model.predict(features, fitted.activity, neighbours=neighbours, **options) for model in fitted.models]
-        )
+        neighbours = target_values(mdata, rows, learnt, kind=task.kind) if is_known else None
+        options["around"] = None if nearby is None else nearby.read(np.arange(rows.start, rows.stop), neighbours)
+        options["neighbours"] = neighbours
+        found = np.stack([model.predict(features, fitted.activity, **options) for model in fitted.models])
         for before, values, part in zip(earlier, out, (found.mean(axis=0), _spread(found)), strict=True):
             full = np.full((len(part), len(names)), np.nan, dtype=np.float32)
             if before is not None:

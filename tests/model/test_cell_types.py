@@ -368,13 +368,13 @@ def test_a_gap_is_not_filled_with_what_is_to_be_said(small):
     for fold, (case, wanted) in enumerate(cases):
         unknown = np.flatnonzero(model.heads.folds == fold) % 2 == 0
         assert len(np.unique(wanted[unknown])) == 2
-        assert not case.neighbours[unknown].any()
-        assert case.neighbours[~unknown].any(axis=1).all()
+        assert not case.measured.near[unknown].any()
+        assert case.measured.near[~unknown].any(axis=1).all()
 
 
 def test_no_rehearsal_is_kept_but_its_columns(small, monkeypatch):
     seen, alive = [], []
-    columns, combine = _cell_types._Case.columns, _cell_types.fit_combiner
+    columns, combine = _cell_types.Case.columns, _cell_types.fit_combiner
 
     def spied_columns(case, name):
         seen.append(weakref.ref(case))
@@ -385,7 +385,7 @@ def test_no_rehearsal_is_kept_but_its_columns(small, monkeypatch):
         alive.append(sum(case() is not None for case in seen))
         return combine(*args, **kwargs)
 
-    monkeypatch.setattr(_cell_types._Case, "columns", spied_columns)
+    monkeypatch.setattr(_cell_types.Case, "columns", spied_columns)
     monkeypatch.setattr(_cell_types, "fit_combiner", spied_combine)
     fit_small(small)
     assert len(seen) == 3 * 5 * 4  # combiners, folds and cell types
@@ -395,3 +395,29 @@ def test_no_rehearsal_is_kept_but_its_columns(small, monkeypatch):
 def test_expression_holds_no_label_that_could_be_taken_out(small):
     assert np.any(fit_small(small).heads.change)
     assert not np.any(fit_small(small, is_measured=False).heads.change)
+
+
+def test_what_is_open_around_a_region_counts_where_it_is_given(made):
+    """New and training types are open along stretches of the genome of which the region itself tells nothing."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=N_TRAIN + N_TEST)
+    around = (np.tile(shared[:, None, None], (1, N_TYPES, 2)) + rng.normal(size=(len(shared), N_TYPES, 2)) / 3).astype(
+        "f4"
+    )
+    target = np.vstack([made.target, made.truth]).copy()
+    is_set = rng.random(target.shape) < 0.25
+    target[is_set] = (np.broadcast_to(shared[:, None], target.shape) > 0)[is_set]
+    train, test = slice(N_TRAIN), slice(N_TRAIN, None)
+    given = made._replace(target=target[train])
+    options = {"neighbours": target[test][:, OLD]}
+    without = fit(given, "train_cell_types").predict(made.test, made.activity[NEW], **options)
+    model = fit(given, "train_cell_types", around=around[train][:, OLD])
+    found = model.predict(made.test, made.activity[NEW], around=around[test][:, OLD], parts=True, **options)
+    assert auroc(target[test][:, NEW], found["genebert"]) > auroc(target[test][:, NEW], without) + 0.01
+    assert found["mean_sequence"].shape == found["genebert"].shape
+    cases = list(_rehearsals(model, given.target[:, OLD], seed=0, around=around[train][:, OLD]))
+    plain = list(_rehearsals(model, given.target[:, OLD], seed=0))
+    widths = [
+        [case.columns(name).shape[1] for name in ("genebert", "mean_sequence")] for case in (cases[0][0], plain[0][0])
+    ]
+    assert widths[0] == [widths[1][0] + 4, widths[1][1] + 2]

@@ -105,10 +105,13 @@ def _add(total: np.ndarray, place: np.ndarray, values: np.ndarray) -> None:
 @numba.njit(cache=True)
 def _spread(values: np.ndarray, decay: np.ndarray) -> None:
     """Replace each bin by the sum of all, weighted by distance: one way along the chromosome, then the other."""
-    own = values.copy()
-    for place in range(1, len(values)):
-        values[place] += decay[place - 1] * values[place - 1]
-    after = np.zeros_like(values[0])
-    for place in range(len(values) - 2, -1, -1):
-        after = decay[place] * (own[place + 1] + after)
-        values[place] += after
+    for column in range(values.shape[1]):
+        own = values[:, column].copy()
+        before = after = np.float32(0)
+        for place in range(len(own)):
+            values[place, column] += before
+            if place < len(decay):
+                before = decay[place] * values[place, column]
+        for place in range(len(own) - 2, -1, -1):
+            after = decay[place] * (own[place + 1] + after)
+            values[place, column] += after

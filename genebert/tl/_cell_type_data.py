@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from mudata import MuData
 
 from genebert import _keys
@@ -165,8 +166,9 @@ def surroundings(mdata: MuData, rows: np.ndarray, columns: list[int], *, kind: T
     """Read what was measured in cell types at all of these regions, for what is around each; None for bare sequences."""
     if not _keys.CHROM.has(mdata):
         return None
-    chrom, start, end = (np.asarray(slot.get(mdata)) for slot in (_keys.CHROM, _keys.START, _keys.END))
-    found = Surroundings(chrom.astype(str), (start + end) // 2, n_cell_types=len(columns))
+    chrom = pd.Categorical(_keys.CHROM.get(mdata)).codes
+    centre = (np.asarray(_keys.START.get(mdata)) + np.asarray(_keys.END.get(mdata))) // 2
+    found = Surroundings(chrom, centre, n_cell_types=len(columns))
     for part in row_chunks(len(rows)):
         found.add(rows[part], target_values(mdata, rows[part], columns, kind=kind))
     return found.smooth()

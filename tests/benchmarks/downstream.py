@@ -262,7 +262,7 @@ def main() -> None:
     bars = Bars(args.check)
     judge(bars, table)
     if args.report is not None:
-        origin = f"Written by `tests/benchmarks/downstream.py`. Machine, shared with other work: {machine()}."
+        origin = f"Written by `tests/benchmarks/downstream.py`. Machine, shared with other work: {machine()}. Of {', '.join(MANY_SEEDS)} means over seeds, and intervals of the first one (bootstrap over regions). {', '.join(f'`{part}`' for part in PARTS)} are parts of genebert, each alone; all others are baselines."
         measured = [f"- {name}: {detail}" for name, detail in bars.lines]
         figure = args.report.parent / "_static" / "tasks.png"
         figure.parent.mkdir(exist_ok=True)

@@ -165,7 +165,12 @@ def test_16_what_is_predicted_has_no_say_in_the_prediction(data, monkeypatch, kn
     assert {method for method in same if not np.array_equal(found[method], expected[method])} == set()
 
 
-def test_17_a_training_type_is_predicted_without_what_was_measured_in_it(data, monkeypatch):
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_17_a_training_type_is_predicted_without_what_was_measured_in_it(data, monkeypatch, is_mixed):
+    """Also where test regions lie between train regions, around which other regions are read."""
+    if is_mixed:
+        split = np.random.default_rng(0).permutation(np.asarray(_keys.REGION_SPLIT.get(data)))
+        _keys.REGION_SPLIT.set(data, pd.Categorical(split))
     expected = _predictions(data, monkeypatch, "train_cell_types", types="train")
     test = np.flatnonzero(np.asarray(_keys.REGION_SPLIT.get(data)) == "test")
     calls = _keys.OPEN.get(data).toarray()

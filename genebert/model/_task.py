@@ -171,9 +171,10 @@ class Task:
         return self._logits(codes, tf_scores, context, batch_size=batch_size)
 
     def predict_regions(self, mdata: Any, rows: slice, codes: np.ndarray) -> np.ndarray:
-        """Predict some regions of a MuData from their bases and, where the task reads it, their accessibility."""
+        """Predict some regions of a MuData from their bases and, where the task reads it, their accessibility; NaN where that was not measured."""
         context = None if self.contexts is None else self.contexts.read(mdata, rows)
-        return self._finished(self._logits(self._checked(codes), None, context, batch_size=256))
+        found = self._finished(self._logits(self._checked(codes), None, context, batch_size=256))
+        return found if context is None else np.where(self.contexts.is_measured(mdata, rows), found, np.float32(np.nan))
 
     def _logits(
         self, codes: np.ndarray, scores: np.ndarray | None, context: np.ndarray | None, *, batch_size: int

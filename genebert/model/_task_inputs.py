@@ -158,6 +158,14 @@ class Contexts(NamedTuple):
         layer = "open" if _keys.OPEN.has(mdata) else self.layer
         return self._replace(layer=layer, scale=np.ones_like(self.scale))._own(mdata, rows) > 0
 
+    def is_measured(self, mdata: Any, rows: np.ndarray | slice) -> np.ndarray:
+        """Tell where the cell type of each output was measured, bool ``(regions, outputs)``; an output without one needs none."""
+        slot = _keys.ACCESSIBILITY if _keys.ACCESSIBILITY.has(mdata) else _keys.OPEN
+        names = list(mdata[_keys.ATAC].var_names)
+        known = ~np.isnan(load_columns(slot.get(mdata), [names.index(name) for name in self.cell_types], rows))
+        own = np.array(self.own, dtype=np.int64)
+        return known[:, own] | (own < 0)
+
     def elsewhere(self, mdata: Any, cell_type: str) -> Contexts:
         """Read one cell type in place of each of those that were trained on, as if it were the own one of every output.
 

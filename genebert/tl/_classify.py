@@ -12,7 +12,7 @@ from genebert._validate import check_literal
 from genebert.model import GeneBERT, Task
 from genebert.model._task_network import FitOptions, TaskStrands
 from genebert.tl._task_fit import Method, OutputWeight, check_task_options, fit_task
-from genebert.tl._task_labels import class_targets, label_values
+from genebert.tl._task_labels import class_targets, label_values, where_measured
 
 __all__ = ["classify"]
 
@@ -95,7 +95,8 @@ def classify(
     Raises
     ------
     ValueError
-        When a label is no column, holds no classes, or has fewer than five regions of a class in train.
+        When a label is no column, holds no classes, or has fewer than five regions of a class in train, or nothing was measured of
+        accessibility that it needs.
     KeyError
         When sequences, labels or the split are missing.
 
@@ -121,6 +122,7 @@ def classify(
         if targets.kind == "multiclass":
             msg = "Expected labels of 0 and 1 with `tf_weight`; found class numbers. Leave `tf_weight` out."
             raise ValueError(msg)
+        targets = where_measured(mdata, targets, own)
     params = {
         "labels": names, "method": method, "strands": strands, "tf_weight": tf_weight, "n_models": n_models,
         "class_weight": class_weight, "max_epochs": max_epochs, "batch_size": batch_size, "seed": seed,

@@ -9,13 +9,15 @@ import numpy as np
 from mudata import MuData
 
 from genebert import _keys
-from genebert._chunks import load_columns
+from genebert._chunks import load_columns, load_dense, row_chunks
 from genebert._logging import warn
 from genebert._validate import listed
 from genebert.model._targets import Targets
 from genebert.pp._groups import similar_regions
 
-__all__ = ["check_train", "class_targets", "default_labels", "inner_rows", "label_values", "standardised"]
+__all__ = [
+    "check_train", "class_targets", "default_labels", "inner_rows", "label_values", "standardised", "where_measured",
+]  # fmt: skip
 
 LEAST = 5  # regions of each class in train
 INNER_SHARE, INNER_MOST, INNER_ROWS = 0.1, 0.25, 400
@@ -101,6 +103,47 @@ def class_targets(names: list[str], values: np.ndarray, classes: Sequence[str] |
         msg = f"Expected a name for each class up to {n_classes - 1}; found `classes` {classes}. Name them all."
         raise ValueError(msg)
     return Targets("multiclass", classes, values)
+
+
+def where_measured(mdata: MuData, targets: Targets, cell_types: Sequence[str]) -> Targets:
+    """Leave out labels of regions in which the accessibility that the task reads was not measured, and say how many.
+
+    Parameters
+    ----------
+    cell_types
+        Of each output; those that are not in ``mdata["atac"]`` are not read.
+
+    Raises
+    ------
+    ValueError
+        When nothing is left of a label.
+    """
+    names = [str(name) for name in mdata[_keys.ATAC].var_names]
+    if not _keys.ACCESSIBILITY.has(mdata):
+        return targets
+    values, gaps = targets.values.copy(), {}
+    for rows in row_chunks(len(values)):
+        known = ~np.isnan(load_dense(_keys.ACCESSIBILITY.get(mdata), rows))
+        for number, name in enumerate(cell_types):
+            if name in names:
+                is_lost = ~known[:, names.index(name)] & ~np.isnan(values[rows, number])
+                values[rows, number] = np.where(is_lost, np.nan, values[rows, number])
+                gaps[name] = gaps.get(name, 0) + int(is_lost.sum())
+    lost = np.isnan(values).all(axis=0) & ~np.isnan(targets.values).all(axis=0)
+    gaps = {name: n for name, n in gaps.items() if n}
+    if lost.any():
+        msg = (
+            f"Expected accessibility of {listed(gaps)} in labelled regions, since the task reads it; none was measured there. Use "
+            "tf_weight='none', or leave out its labels."
+        )
+        raise ValueError(msg)
+    if gaps:
+        told = listed([f"{name} ({n:,})" for name, n in gaps.items()])
+        warn(
+            f"Accessibility, which the task reads, was not measured in all labelled regions: labels left out of {told}.",
+            stacklevel=5,
+        )
+    return replace(targets, values=values)
 
 
 def check_train(targets: Targets, train: np.ndarray) -> Targets:

@@ -12,8 +12,8 @@ from mudata import MuData
 
 from genebert import _keys, _store
 from genebert._chunks import ROWS, Progress, load, row_chunks
-from genebert._logging import info
-from genebert._validate import check_key
+from genebert._logging import info, warn
+from genebert._validate import check_key, listed
 from genebert.model import Task
 from genebert.model._task_inputs import pad_codes
 
@@ -122,19 +122,30 @@ def predict_rows(
     shape = (mdata.n_obs if output is not None else 0, 1) if rows is None else (len(rows), len(task.outputs))
     kept = np.empty(shape, dtype=np.float32)
     called = np.empty(mdata.n_obs, dtype=np.int16) if task.kind in ("binary", "multiclass") else None
-    progress = Progress("predicting", mdata.n_obs, device=task.device)
+    progress, n_missing = Progress("predicting", mdata.n_obs, device=task.device), 0
     for part in row_chunks(mdata.n_obs, step=ROWS):
         bases = pad_codes(load(codes, part), task.seq_length, is_centred=bool(task.record.get("is_centred")))
         found = task.predict_regions(mdata, part, bases)
         values[part] = found
+        is_missing = np.isnan(found).any(axis=1)
+        n_missing += int(is_missing.sum())
         if called is not None:
-            called[part] = found[:, 0] >= 0.5 if task.kind == "binary" else found.argmax(axis=1)
+            called[part] = np.where(
+                is_missing, -1, found[:, 0] >= 0.5 if task.kind == "binary" else found.argmax(axis=1)
+            )
         if rows is not None:
             first, last = np.searchsorted(rows, (part.start, part.stop))
             kept[first:last] = found[rows[first:last] - part.start]
         elif output is not None:
             kept[part, 0] = found[:, output]
         progress.update(len(found))
+    if n_missing:
+        read = listed(dict.fromkeys(task.contexts.cell_types))
+        warn(
+            f"Accessibility in {read}, which the task reads, was not measured in all regions: predictions of {n_missing} of "
+            f"{mdata.n_obs} are NaN.",
+            stacklevel=4,
+        )
     return Predictions(values, called, kept)
 
 

@@ -133,8 +133,10 @@ def _chunks(places: _Places) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _write_bedgraph(places: _Places, values: np.ndarray, path: Path) -> None:
+    """What could not be predicted is left out."""
     with path.open("w", newline="") as file:
         for chrom, rows in _chunks(places):
+            rows = rows[np.isfinite(values[rows])]
             table = pd.DataFrame({"start": places.start[rows], "end": places.end[rows], "value": values[rows]})
             table.insert(0, "chrom", chrom)
             table.to_csv(file, sep="\t", header=False, index=False, float_format="%.5g", lineterminator="\n")

@@ -107,6 +107,42 @@ def test_a_track_in_another_cell_type(gated, tmp_path):
     assert np.allclose(written.loc[places], new.obsm["prediction_proba"]["REST|B cell in New"], rtol=1e-4)
 
 
+def test_where_nothing_was_measured_nothing_is_predicted(gated, tmp_path):
+    mdata, task = gated
+    names = list(mdata[_keys.ATAC].var_names)
+    table = np.array(mdata[_keys.ATAC].X, dtype=np.float32)[:, [names.index(name) for name in ("B cell", "Monocyte")]]
+    gb.tl.predict(full := with_accessibility(mdata, **dict(zip(("B cell", "Monocyte"), table.T, strict=True))), task)
+    table[:7, 0] = np.nan
+    new = with_accessibility(mdata, **dict(zip(("B cell", "Monocyte"), table.T, strict=True)))
+    with pytest.warns(UserWarning, match=rf"B cell, Monocyte.*not measured.*7 of {mdata.n_obs} are NaN"):
+        gb.tl.predict(new, task, track=tmp_path / "x.bedgraph", output="REST|B cell")
+    found = new.obsm["prediction_proba"]
+    is_missing = np.zeros(found.shape, dtype=bool)
+    is_missing[:7] = [name.endswith("B cell") for name in found.columns]
+    assert np.array_equal(found.isna(), is_missing)
+    assert np.array_equal(found.to_numpy()[7:], full.obsm["prediction_proba"].to_numpy()[7:])
+    assert len((tmp_path / "x.bedgraph").read_text().splitlines()) == mdata.n_obs - 7
+
+
+def test_labels_are_left_out_where_nothing_was_measured(gated, tiny_model):
+    mdata = gated[0].copy()
+    options = {"method": "probe", "baselines": ["accessibility"], "labels": LABELS}
+    names, table = list(mdata[_keys.ATAC].var_names), np.array(mdata[_keys.ATAC].X, dtype=np.float32)
+    table[::3, names.index("B cell")] = np.nan
+    mdata[_keys.ATAC].X = table
+    with pytest.warns(UserWarning, match=r"labels left out of B cell \(\d+\)"):
+        gb.tl.tf_binding(mdata, tiny_model, tf_weight="accessibility", **options)
+    rows = gb.get.evaluation(mdata, key="tf_binding", metric="auroc")
+    n = rows[rows["method"] == "genebert"].groupby("output", observed=True)["n_regions"].first()
+    assert n["REST|B cell"] < n["CTCF|Monocyte"]
+    table[:, names.index("B cell")] = np.nan
+    mdata[_keys.ATAC].X = table
+    before = mdata.copy()
+    with pytest.raises(ValueError, match=r"accessibility of B cell in labelled regions.*tf_weight='none'"):
+        gb.tl.tf_binding(mdata, tiny_model, tf_weight="accessibility", **options)
+    assert list(mdata.obsm) == list(before.obsm)
+
+
 def test_cell_types_that_cannot_be_read(gated):
     mdata, task = gated
     closed = np.zeros(mdata.n_obs)

@@ -51,7 +51,7 @@ def disease_risk(
         Variants with their effects, as :func:`variant_effect` returns them, and a column of labels; or individuals x variants, dosages of
         ALT from 0 to 2, NaN where missing.
     label
-        Variants: column with 1 for risk variants, 0 for controls, NaN for neither.
+        Variants: column with 1 for risk variants, 0 for controls, NaN for neither; or two words, as in `phenotype`.
     features
         Variants: columns of effects, or one; default ``effect_...`` and ``distance``. Of one with a sign its size is a feature, too.
     conservation
@@ -62,8 +62,9 @@ def disease_risk(
     effect
         Individuals: its column; default ``distance``, else the mean size of all ``effect_...``.
     phenotype
-        Individuals: column of ``adata.obs`` with two classes, 0 and 1 or words; of words ``case`` or the like is 1, else the later in
-        the alphabet. Individuals without one are left out.
+        Individuals: column of ``adata.obs`` with two classes, 0 and 1 or words. Of two words, in capitals or not, that beside ``control``,
+        ``controls``, ``healthy``, ``normal``, ``unaffected``, ``well``, ``td`` or ``wt`` is 1; where neither or both are among these,
+        ``case`` or the like, else the later in the alphabet. Which one is told. Individuals without one are left out.
     covariates
         Individuals: columns of ``adata.obs``, numbers or categories.
     n_folds
@@ -88,7 +89,7 @@ def disease_risk(
     - ``weights``: feature and coefficient of a fit on all rows.
 
     For individuals it writes ``adata.obs[key_added]``, ``adata.obs[key_added + "_burden"]`` (float64) and
-    ``adata.uns["genebert"]["disease_risk"][key_added]`` (``params``, ``table``).
+    ``adata.uns["genebert"]["disease_risk"][key_added]`` (``params``, with the word that counts as ``case``, None of numbers; ``table``).
 
     Raises
     ------

@@ -94,9 +94,9 @@ def disease_risk(
     Raises
     ------
     TypeError
-        When `data` is neither.
+        When `data` is neither, or a table with `effects`.
     ValueError
-        When a column is missing, no effect matches the variants of the matrix, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
+        When a column is missing, `conservation` holds no number, no effect matches the variants of the matrix, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
         has several effects, or `key_added` names a column that holds something else.
 
     Examples
@@ -112,6 +112,12 @@ def disease_risk(
     check_range(n_permutations, name="n_permutations", low=0, integer=True)
     check_rng(rng, name="rng")
     rng = np.random.default_rng(rng)
+    if isinstance(data, pd.DataFrame) and effects is not None:
+        msg = (
+            "Expected an AnnData of individuals x variants with `effects`; found a table. Give the AnnData itself, not its "
+            "to_df(): it holds the phenotype, too. Of variants, give the table of effects alone."
+        )
+        raise TypeError(msg)
     if isinstance(data, pd.DataFrame):
         features = [features] if isinstance(features, str) else None if features is None else list(features)
         found = variant_risk(

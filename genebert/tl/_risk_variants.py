@@ -101,7 +101,7 @@ def variant_risk(
     values = _features(table, effects)
     names = list(values.columns)
     if conservation is not None:
-        values[conservation] = pd.to_numeric(table[conservation], errors="coerce").to_numpy(dtype=np.float64)
+        values[conservation] = _conservation(table, conservation, is_labelled=~np.isnan(labels))
     usable = np.isfinite(values.to_numpy()).all(axis=1)
     used = usable & ~np.isnan(labels)
     folds = _folds(table[CHROM].astype(str).to_numpy()[used], labels[used])
@@ -125,6 +125,18 @@ def variant_risk(
     main = next(iter(sets.values()))
     weights = fit_weights(values[main].to_numpy()[used], labels[used], main)
     return Risk(predictions, risk_table(rows), weights)
+
+
+def _conservation(table: pd.DataFrame, name: str, *, is_labelled: np.ndarray) -> np.ndarray:
+    """Conservation as numbers, NaN where it is not known."""
+    numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+    if is_labelled.any() and not np.isfinite(numbers[is_labelled]).any():
+        msg = (
+            f"Expected numbers in the column of `conservation`, {name!r}; found none in {int(is_labelled.sum()):,} variants with a "
+            "label. Fill it, or leave `conservation` out."
+        )
+        raise ValueError(msg)
+    return numbers
 
 
 def _features(table: pd.DataFrame, effects: list[str]) -> pd.DataFrame:

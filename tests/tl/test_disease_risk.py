@@ -337,3 +337,16 @@ def test_individuals_that_cannot_be_learnt_from(cohort, made_up, change, options
 def test_something_else():
     with pytest.raises(TypeError, match="Expected a table of variants or an AnnData"):
         gb.tl.disease_risk([1, 2])
+
+
+def test_individuals_as_a_table(cohort, made_up):
+    with pytest.raises(TypeError, match="Expected an AnnData of individuals x variants with `effects`; found a table"):
+        gb.tl.disease_risk(cohort.to_df(), effects=made_up)
+
+
+@pytest.mark.parametrize("value", [np.nan, "high"])
+def test_conservation_without_numbers_is_named(made_up, value):
+    made_up["phylop"] = value
+    message = "Expected numbers in the column of `conservation`, 'phylop'; found none in 240 variants with a label"
+    with pytest.raises(ValueError, match=message):
+        gb.tl.disease_risk(made_up, conservation="phylop")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["cross_cell_type", "parse_holdout", "register_cross"]
 
 TABLE, CURVE, PLOT = "cross_cell_type.tsv", "few_shot.tsv", "cross_cell_type.png"
+REMEDY = (
+    "Give what `genebert scan` writes of cells x peaks, with sequences and accessibility: "
+    "genebert scan atac.h5ad --groupby cell_type --genome hg38.fa -o atac.h5mu."
+)
 
 
 def register_cross(app: typer.Typer, plain_errors: Callable[..., Any]) -> None:
@@ -80,7 +84,7 @@ def cross_cell_type(
         msg = f"Expected no table in {output}; found one. Choose another folder, or remove it."
         raise ValueError(msg)
     mdata = read(data, groupby=None, replicate=None, duplicates="error")
-    check_sequences(data, has_sequences=_keys.DNA_CODE.has(mdata))
+    check_sequences(data, has_sequences=_keys.DNA_CODE.has(mdata), remedy=REMEDY)
     if test_chroms is not None:
         gb.pp.split_regions(mdata, val=0, test=_names(test_chroms))
     elif not _keys.REGION_SPLIT.has(mdata):

@@ -20,6 +20,7 @@ SEQUENCES = (*FASTA, *TABLES)
 REGIONS = (".bed", ".narrowpeak", ".broadpeak")
 CELLS = (".h5ad",)
 TENX = (".h5",)
+GIVE_GENOME = "Give the FASTA: --genome hg38.fa."
 
 
 def ends_in(path: Path, suffixes: tuple[str, ...]) -> bool:
@@ -27,11 +28,13 @@ def ends_in(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(suffixes)
 
 
-def check_sequences(path: Path, *, has_sequences: bool) -> None:
-    """Raise where regions come without their DNA."""
-    if not has_sequences:
-        msg = f"Expected --genome for the regions of {path.name!r}, which come without their DNA; found none. Give the FASTA: --genome hg38.fa."
-        raise ValueError(msg)
+def check_sequences(path: Path, *, has_sequences: bool, remedy: str = GIVE_GENOME) -> None:
+    """Raise where regions come without their DNA; a command without ``--genome`` has another `remedy`."""
+    if has_sequences:
+        return
+    wanted = "--genome for" if remedy == GIVE_GENOME else "the DNA of"
+    msg = f"Expected {wanted} the regions of {path.name!r}, which come without their DNA; found none. {remedy}"
+    raise ValueError(msg)
 
 
 def read(

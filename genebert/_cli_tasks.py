@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["classify", "register_tasks"]
 
 TASKS = ("classify", "promoter", "tf_binding", "splice_site")
+REMEDY = "Give sequences with labels, or put labels to what `genebert scan` writes: genebert scan peaks.bed --genome hg38.fa -o peaks.h5mu."
 TABLE, PLOT, FOLDER = "evaluation.tsv", "evaluation.png", TASK_FOLDER
 
 
@@ -84,7 +85,7 @@ def classify(
     named = None if labels is None else [name.strip() for name in labels.split(",")]
     columns = (named or [LABEL_COLUMN]) if ends_in(data, TABLES) else None
     mdata = read(data, groupby=None, replicate=None, duplicates="error", labels=label_table, label_columns=columns)
-    check_sequences(data, has_sequences=_keys.DNA_CODE.has(mdata))
+    check_sequences(data, has_sequences=_keys.DNA_CODE.has(mdata), remedy=REMEDY)
     if ends_in(data, FASTA) and label_table is None:
         msg = f"Expected labels beside the FASTA {data.name!r}; found none. Give them: --label-table labels.tsv."
         raise ValueError(msg)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import genebert as gb
+from genebert.io._read_variants import check_readable
 
 __all__ = ["RESULTS", "register_variants", "variant_effect"]
 
@@ -63,6 +64,7 @@ def variant_effect(
     if not resume and output.exists():
         msg = f"Expected no file at {output}; found one. Go on with it by --resume, or choose another name."
         raise ValueError(msg)
+    check_readable(variants)
     chosen = cell_type or [None]
     found = gb.tl.variant_effect(
         variants, model, genome=genome, seq_length=seq_length, cell_type=chosen if len(chosen) > 1 else chosen[0],

@@ -54,6 +54,17 @@ def test_mistakes(path, tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_regions_without_dna_are_sent_to_scan(tmp_path):
+    """Neither command takes a genome."""
+    (tmp_path / "peaks.bed").write_text("chr1\t5\t100\n")
+    for command in ("cross-cell-type", "classify"):
+        result = run(command, tmp_path / "peaks.bed", "-o", tmp_path / "out")
+        assert result.exit_code == 1
+        assert "Expected the DNA of the regions of 'peaks.bed'" in result.stderr
+        assert "genebert scan " in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
 def test_groups():
     assert parse_holdout("each") == "each"
     assert parse_holdout("a, b; c") == [["a", "b"], ["c"]]

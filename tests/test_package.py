@@ -54,6 +54,17 @@ def test_what_is_imported_is_declared():
                 assert names & declared, f"{path} imports {module}, which pyproject.toml does not declare"
 
 
+def test_extras_that_errors_name_are_described():
+    """An error names the extra, `pyproject.toml` its library, and the page of installation what it is for."""
+    page = (ROOT / "docs" / "installation.md").read_text()
+    texts = [path.read_text() for path in (ROOT / "genebert").rglob("*.py")]
+    found = {pair for text in texts for pair in re.findall(r"Expected (\w+), .*genebert\[(\w+)\]", text)}
+    assert {extra for _, extra in found} == {"io", "motifs"}
+    for library, extra in found:
+        assert {_normal(name) for name in PROJECT["optional-dependencies"][extra]} == {_normal(library)}
+        assert f"| `{extra}` | {library} |" in page
+
+
 def test_licence_of_the_motifs_is_told():
     licence = (ROOT / "README.md").read_text().partition("## License")[2]
     assert "JASPAR" in licence

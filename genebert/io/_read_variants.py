@@ -34,13 +34,14 @@ from genebert._variants import (
 )  # fmt: skip
 from genebert.io._variant_files import VCF_ORDER, VariantFile, read_variant_file
 
-__all__ = ["Mismatch", "read_variants"]
+__all__ = ["Mismatch", "check_readable", "read_variants"]
 
 Mismatch = Literal["error", "mark"]
 _EXTRA = "extra:"  # keeps the names of other columns apart from ours
 _SEVERAL, _LINE = "_several", "_line"  # whether a row has several ALT alleles; number of its line
 _ALT = VCF_ORDER.index(ALT)
 _CHUNK = 65_536  # lines that are held as text at a time
+_FIRST = 1024  # lines that are looked at to see whether any can be read
 _SHORT = 4  # bases of alleles that many variants share
 
 
@@ -114,6 +115,27 @@ def read_variants(
     table.insert(len(_keys.VARIANT_COLUMNS) - 1, STATUS, pd.Series(status, dtype=object))
     _tell(path, status, numbers)
     return table
+
+
+def check_readable(path: Path) -> None:
+    """Raise where a file has rows of which none can be read. It is read as far as the first that can.
+
+    Raises
+    ------
+    ValueError
+        When all rows are malformed, as those of a file of regions are.
+    """
+    rows, n_rows = iter(read_variant_file(path).rows), 0
+    while chunk := list(islice(rows, _FIRST)):
+        if (row_status(_columns(chunk, VCF_ORDER, {})) != MALFORMED).any():
+            return
+        n_rows += len(chunk)
+    if n_rows:
+        msg = (
+            f"Expected a VCF or a table with chrom, pos, ref and alt; found no row that can be read among the {n_rows:,} of "
+            f"{path}. Give the file of variants, or correct its columns."
+        )
+        raise ValueError(msg)
 
 
 def _table(file: VariantFile) -> pd.DataFrame:

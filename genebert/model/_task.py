@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from genebert._chunks import row_chunks
-from genebert._validate import check_cell_type, check_range
+from genebert._validate import check_range
 from genebert.model._kernel import KernelModel
 from genebert.model._linear import LinearModel
 from genebert.model._pretrained import fingerprint, read_weights, task_folder, write_weights
 from genebert.model._settings import check_device
 from genebert.model._stack import Member, Stack
 from genebert.model._targets import Kind, probabilities
-from genebert.model._task_inputs import Contexts, Inputs, MotifSet
+from genebert.model._task_inputs import Contexts, Inputs, MotifSet, check_assumed
 from genebert.model._task_network import NetworkModel
 from genebert.model._task_probe import ProbeModel
 from genebert.model._trees import BoostedTrees
@@ -157,14 +157,8 @@ class Task:
         float32 ``(sequences, outputs)``.
         """
         codes = self._checked(codes)
-        context = None
-        if self.contexts is not None:
-            if cell_type is not None:
-                check_cell_type(cell_type, self.contexts.cell_types)
-            context = self.contexts.assumed(len(codes), cell_type)
-        elif cell_type is not None:
-            msg = f"Expected no `cell_type`, since this task reads no accessibility; found {cell_type!r}. Leave it out."
-            raise ValueError(msg)
+        check_assumed(self.contexts, cell_type)
+        context = None if self.contexts is None else self.contexts.assumed(len(codes), cell_type)
         if tf_scores is not None and np.shape(tf_scores) != (len(codes), len(self.motifs.tfs)):
             msg = f"Expected `tf_scores` as ({len(codes)}, {len(self.motifs.tfs)}); found {np.shape(tf_scores)}."
             raise ValueError(msg)

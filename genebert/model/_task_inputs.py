@@ -15,7 +15,7 @@ from genebert._motifs import default_motifs, log_odds, tf_names
 from genebert._validate import check_cell_type
 from genebert.pp._scan import Scanner
 
-__all__ = ["Contexts", "Inputs", "MotifSet", "pad_codes", "read_codes"]
+__all__ = ["Contexts", "Inputs", "MotifSet", "check_assumed", "pad_codes", "read_codes"]
 
 LEAST_OTHERS = 3  # cell types besides the own ones, from which on the share of all is read
 LEAST_OPEN = 20  # regions from which the scale of a cell type is measured
@@ -231,6 +231,22 @@ def gate(context: np.ndarray, own: Sequence[int]) -> np.ndarray:
 def read_codes(mdata: Any, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Read bases into memory."""
     return np.ascontiguousarray(load(_keys.DNA_CODE.get(mdata), rows), dtype=np.uint8)
+
+
+def check_assumed(contexts: Contexts | None, cell_type: str | None) -> None:
+    """Raise unless a task that reads `contexts` can take sequences as open in `cell_type` only.
+
+    Raises
+    ------
+    ValueError
+        When it does not read that cell type, or none at all.
+    """
+    if cell_type is None:
+        return
+    if contexts is None:
+        msg = f"Expected no `cell_type`, since this task reads no accessibility; found {cell_type!r}. Leave it out."
+        raise ValueError(msg)
+    check_cell_type(cell_type, contexts.cell_types)
 
 
 def pad_codes(codes: np.ndarray, length: int, *, is_centred: bool) -> np.ndarray:

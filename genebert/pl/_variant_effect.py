@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from genebert._chromosomes import canonical, style_of
-from genebert._validate import check_columns, check_literal, check_range
+from genebert._validate import check_columns, check_literal, check_range, listed
 from genebert.pl import _style
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def variant_effect(
     effect
         Column to draw; by default the first of ``effect_...``, else ``distance``.
     highlight
-        Column of 0 and 1, or of False and True: rows that are drawn in another colour, such as known risk variants.
+        Column of 0 and 1, or of False and True, NaN counting as 0: rows that are drawn in another colour, such as known risk variants.
     n_labels
         How many of the greatest effects are named, by their identifier or their place. A name that would lie on another,
         or outside the axes, is left out.
@@ -55,7 +55,7 @@ def variant_effect(
     Raises
     ------
     ValueError
-        When a column is missing or no variant has an effect.
+        When a column is missing, `highlight` holds something else than 0 and 1, or no variant has an effect.
 
     Examples
     --------
@@ -72,16 +72,16 @@ def variant_effect(
         raise ValueError(msg)
     effect = choices[0] if effect is None else effect
     check_literal(effect, choices, name="effect")
-    if highlight is not None:
-        check_columns(effects.columns, (highlight,), what="`effects`")
-    shown = effects[effects[effect].notna()].reset_index(drop=True)
+    marked = _marked(effects, highlight)
+    is_shown = effects[effect].notna().to_numpy()
+    shown = effects[is_shown].reset_index(drop=True)
     if shown.empty:
         raise ValueError(f"Expected variants with a value of {effect!r}; found none. Their `status` says why.")
     shown["chrom"] = _in_one_style(shown["chrom"].astype(str))
     place, ticks = _places(shown)
     if ax is None:
         _, ax = plt.subplots(figsize=SIZE, layout="constrained")
-    _draw(ax, shown, place, list(ticks), effect=effect, highlight=highlight)
+    _draw(ax, shown, place, list(ticks), effect=effect, marked=marked[is_shown], label=highlight)
     ax.set_xticks(list(ticks.values()), list(ticks), rotation=90 if len(ticks) > 8 else 0, fontsize=8)
     ax.set(xlabel="chromosome", ylabel=effect.replace("_", " "))
     ax.axhline(0, color="0.6", lw=0.6, zorder=0)
@@ -132,19 +132,39 @@ def _rank(chrom: str) -> tuple[int, int, str]:
     return (0, int(name), "") if name.isascii() and name.isdigit() else (1, 0, name)
 
 
+def _marked(effects: pd.DataFrame, highlight: str | None) -> np.ndarray:
+    """Rows to highlight, bool ``(variants,)``."""
+    if highlight is None:
+        return np.zeros(len(effects), dtype=bool)
+    check_columns(effects.columns, (highlight,), what="`effects`")
+    column = effects[highlight].astype(object)
+    numbers = pd.to_numeric(column, errors="coerce")
+    if (wrong := column.notna() & ~numbers.isin([0, 1])).any():
+        msg = (
+            f"Expected `highlight` to be a column of 0 and 1, or of False and True; found {listed(map(repr, column[wrong].unique()))} "
+            f'in {highlight!r}. Make one: effects["known"] = effects["id"].isin(names).'
+        )
+        raise ValueError(msg)
+    return (numbers == 1).to_numpy()
+
+
 def _draw(
-    ax: Axes, table: pd.DataFrame, place: np.ndarray, chroms: list[str], *, effect: str, highlight: str | None
+    ax: Axes,
+    table: pd.DataFrame,
+    place: np.ndarray,
+    chroms: list[str],
+    *,
+    effect: str,
+    marked: np.ndarray,
+    label: str | None,
 ) -> None:
     number = table["chrom"].map({chrom: rank for rank, chrom in enumerate(chroms)}).to_numpy()
-    marked = np.zeros(len(table), dtype=bool)
-    if highlight is not None:
-        marked = pd.to_numeric(table[highlight], errors="coerce").fillna(0).to_numpy() > 0
     values = table[effect].to_numpy()
     for shade, colour in enumerate(SHADES):
         rows = ~marked & (number % len(SHADES) == shade)
         ax.scatter(place[rows], values[rows], s=9, color=colour, linewidths=0)
     if marked.any():
-        ax.scatter(place[marked], values[marked], s=18, color=_style.SECOND, linewidths=0, label=highlight)
+        ax.scatter(place[marked], values[marked], s=18, color=_style.SECOND, linewidths=0, label=label)
         ax.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
 
 

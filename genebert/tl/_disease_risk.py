@@ -51,7 +51,7 @@ def disease_risk(
         Variants with their effects, as :func:`variant_effect` returns them, and a column of labels; or individuals x variants, dosages of
         ALT from 0 to 2, NaN where missing.
     label
-        Variants: column with 1 for risk variants, 0 for controls, NaN for neither.
+        Variants: column with 1 for risk variants, 0 for controls, NaN for neither; or two words, as in `phenotype`.
     features
         Variants: columns of effects, or one; default ``effect_...`` and ``distance``. Of one with a sign its size is a feature, too.
     conservation
@@ -62,8 +62,9 @@ def disease_risk(
     effect
         Individuals: its column; default ``distance``, else the mean size of all ``effect_...``.
     phenotype
-        Individuals: column of ``adata.obs`` with two classes, 0 and 1 or words; of words ``case`` or the like is 1, else the later in
-        the alphabet. Individuals without one are left out.
+        Individuals: column of ``adata.obs`` with two classes, 0 and 1 or words. Of two words, in capitals or not, that beside ``control``,
+        ``controls``, ``healthy``, ``normal``, ``unaffected``, ``well``, ``td`` or ``wt`` is 1; where neither or both are among these,
+        ``case`` or the like, else the later in the alphabet. Which one is told. Individuals without one are left out.
     covariates
         Individuals: columns of ``adata.obs``, numbers or categories.
     n_folds
@@ -88,14 +89,14 @@ def disease_risk(
     - ``weights``: feature and coefficient of a fit on all rows.
 
     For individuals it writes ``adata.obs[key_added]``, ``adata.obs[key_added + "_burden"]`` (float64) and
-    ``adata.uns["genebert"]["disease_risk"][key_added]`` (``params``, ``table``).
+    ``adata.uns["genebert"]["disease_risk"][key_added]`` (``params``, with the word that counts as ``case``, None of numbers; ``table``).
 
     Raises
     ------
     TypeError
-        When `data` is neither.
+        When `data` is neither, or a table with `effects`.
     ValueError
-        When a column is missing, no effect matches the variants of the matrix, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
+        When a column is missing, `conservation` holds no number, no effect matches the variants of the matrix, there are not two classes, too few of one, all on one chromosome, dosages lie outside 0..2, one variant
         has several effects, or `key_added` names a column that holds something else.
 
     Examples
@@ -111,6 +112,12 @@ def disease_risk(
     check_range(n_permutations, name="n_permutations", low=0, integer=True)
     check_rng(rng, name="rng")
     rng = np.random.default_rng(rng)
+    if isinstance(data, pd.DataFrame) and effects is not None:
+        msg = (
+            "Expected an AnnData of individuals x variants with `effects`; found a table. Give the AnnData itself, not its "
+            "to_df(): it holds the phenotype, too. Of variants, give the table of effects alone."
+        )
+        raise TypeError(msg)
     if isinstance(data, pd.DataFrame):
         features = [features] if isinstance(features, str) else None if features is None else list(features)
         found = variant_risk(

@@ -44,7 +44,7 @@ def individual_risk(
     """See `genebert.tl.disease_risk`."""
     check_columns(adata.obs.columns, [phenotype, *covariates], what="`adata.obs`")
     _check_result_key(adata, key_added, inputs=[phenotype, *covariates])
-    labels = binary_labels(adata.obs[phenotype], name=phenotype, of="individuals")
+    labels, case = binary_labels(adata.obs[phenotype], name=phenotype, of="individuals")
     weights = _weights(adata, effects, effect)
     others = _covariates(adata.obs, covariates)
     burden = _burden(adata, weights)
@@ -69,7 +69,7 @@ def individual_risk(
     adata.obs[key_added] = predictions[key_added].to_numpy()
     adata.obs[f"{key_added}_{BURDEN}"] = burden
     params = {
-        "effect": effect, "phenotype": phenotype, "covariates": list(covariates), "n_folds": n_folds,
+        "effect": effect, "phenotype": phenotype, "case": case, "covariates": list(covariates), "n_folds": n_folds,
         "n_permutations": n_permutations, "n_bootstrap": n_bootstrap,
     }  # fmt: skip
     _keys.record(adata, "disease_risk", key_added, params=params, table=metrics)

@@ -18,6 +18,7 @@ __all__ = ["binary_labels", "effect_columns", "variant_risk"]
 SCORE = "risk_score"
 MOST_FOLDS = 24
 _POSITIVE = {"case", "cases", "affected", "patient", "yes", "true", "risk", "pathogenic"}
+_NEGATIVE = {"control", "controls", "healthy", "normal", "unaffected", "well", "td", "wt"}
 
 
 def effect_columns(table: pd.DataFrame, chosen: list[str] | None) -> list[str]:
@@ -44,8 +45,8 @@ def effect_columns(table: pd.DataFrame, chosen: list[str] | None) -> list[str]:
     return found
 
 
-def binary_labels(column: pd.Series, *, name: str, of: str) -> np.ndarray:
-    """Labels as 0, 1 and NaN, float64; of two words "case" or the like is 1, else the later in order.
+def binary_labels(column: pd.Series, *, name: str, of: str) -> tuple[np.ndarray, str | None]:
+    """Labels as 0, 1 and NaN, float64, and the word that counts as 1, which is told; None where they are numbers.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def binary_labels(column: pd.Series, *, name: str, of: str) -> np.ndarray:
         When there are not two classes.
     """
     numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
-    known = column.notna().to_numpy()
+    known, case = column.notna().to_numpy(), None
     if np.isfinite(numbers[known]).all():
         classes = np.unique(numbers[known])
         labels = np.where(known, numbers, np.nan)
@@ -63,12 +64,22 @@ def binary_labels(column: pd.Series, *, name: str, of: str) -> np.ndarray:
         text = column.astype(object).where(known, "").astype(str).str.strip().to_numpy()
         known = known & (text != "")
         classes = np.unique(text[known])
-        positive = next((name for name in classes if name.lower() in _POSITIVE), classes[-1])
-        labels = np.where(known, (text == positive).astype(np.float64), np.nan)
+        case = str(_case(classes)) if len(classes) == 2 else None
+        labels = np.where(known, (text == case).astype(np.float64), np.nan)
     if len(classes) != 2:
         msg = f"Expected two classes of {of} in {name!r}, such as 0 and 1; found {listed(classes) or 'no value'}."
         raise ValueError(msg)
-    return labels
+    if case is not None:
+        control = next(word for word in classes if word != case)
+        info(f"disease risk: of {name!r}, {case!r} counts as case (1) and {control!r} as control (0)")
+    return labels, case
+
+
+def _case(words: np.ndarray) -> str:
+    """Of two words the one that is no word for controls; else "case" or the like; else the later in order."""
+    if len(others := [word for word in words if word.lower() not in _NEGATIVE]) == 1:
+        return others[0]
+    return next((word for word in words if word.lower() in _POSITIVE), words[-1])
 
 
 def variant_risk(
@@ -86,11 +97,11 @@ def variant_risk(
     effects = [name for name in effect_columns(table, features) if name not in {label, *extra}]
     if SCORE in {label, *effects, *extra}:
         raise ValueError(f"Expected other columns than {SCORE!r}, which is written, as label and features. Rename it.")
-    labels = binary_labels(table[label], name=label, of="variants")
+    labels, _ = binary_labels(table[label], name=label, of="variants")
     values = _features(table, effects)
     names = list(values.columns)
     if conservation is not None:
-        values[conservation] = pd.to_numeric(table[conservation], errors="coerce").to_numpy(dtype=np.float64)
+        values[conservation] = _conservation(table, conservation, is_labelled=~np.isnan(labels))
     usable = np.isfinite(values.to_numpy()).all(axis=1)
     used = usable & ~np.isnan(labels)
     folds = _folds(table[CHROM].astype(str).to_numpy()[used], labels[used])
@@ -114,6 +125,18 @@ def variant_risk(
     main = next(iter(sets.values()))
     weights = fit_weights(values[main].to_numpy()[used], labels[used], main)
     return Risk(predictions, risk_table(rows), weights)
+
+
+def _conservation(table: pd.DataFrame, name: str, *, is_labelled: np.ndarray) -> np.ndarray:
+    """Conservation as numbers, NaN where it is not known."""
+    numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+    if is_labelled.any() and not np.isfinite(numbers[is_labelled]).any():
+        msg = (
+            f"Expected numbers in the column of `conservation`, {name!r}; found none in {int(is_labelled.sum()):,} variants with a "
+            "label. Fill it, or leave `conservation` out."
+        )
+        raise ValueError(msg)
+    return numbers
 
 
 def _features(table: pd.DataFrame, effects: list[str]) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def saturation_mutagenesis(
     KeyError
         When the genome has no such chromosome.
     ValueError
-        When `region` is neither coordinates nor a sequence, a genome is missing, the region is longer than the window, or
+        When `region` is neither coordinates nor a sequence, or holds no base but N, a genome is missing, the region is longer than the window, or
         `effect` is not given where there are several, or unknown.
 
     Examples
@@ -81,6 +81,7 @@ def saturation_mutagenesis(
     (28, 4)
     """
     codes, first = _codes(region, genome)
+    _check_bases(codes, region)
     is_sequence = first is None
     scorer = as_scorer(
         model, strands=strands, cell_type=cell_type, seq_length=seq_length, batch_size=batch_size, motifs=motifs,
@@ -125,6 +126,16 @@ def _codes(region: str, genome: Genome | str | os.PathLike[str] | None) -> tuple
     check_genome(genome, or_path=True)
     genome = genome if isinstance(genome, Genome) else Genome(genome)
     return genome.fetch(found["chrom"], start, end), start
+
+
+def _check_bases(codes: np.ndarray, region: str) -> None:
+    """Raise where there is nothing to change: in a gap of the genome, or beyond its end."""
+    if (codes == N).all():
+        msg = (
+            f"Expected `region` with A, C, G or T; found nothing but N in {region[:60]!r}, as in a gap of the genome or beyond "
+            "the end of a chromosome. Choose another region, or a FASTA that holds it."
+        )
+        raise ValueError(msg)
 
 
 def _window(region: str, genome: Genome | str | os.PathLike[str], *, before: int, seq_length: int) -> np.ndarray:

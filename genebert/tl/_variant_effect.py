@@ -101,7 +101,7 @@ def variant_effect(
     - with a task: ``effect_<output>``, ALT minus REF of its log-odds (of several classes, each against the others; of a regression,
       in standard deviations), and ``effect_<output>@<cell type>`` for several cell types: with the region open in that one.
     - with a GeneBERT: ``effect_<label>`` of the head of :func:`genebert.tl.finetune` where it has one; ``effect_motif``, the
-      change of the motif score that changes most, in bits, and ``motif`` (str), the name of its TF; ``distance``, Euclidean, of the
+      change of the motif score that changes most, in bits, be it a site or not, and ``motif`` (str), its TF; ``distance``, Euclidean, of the
       embeddings, which has no sign.
 
     ``status`` gains ``allele too long``, for alleles that do not fit into the window, and ``change cut off``, for given sequences

@@ -21,6 +21,7 @@ from genebert._validate import check_literal, check_range, listed
 from genebert.model import GeneBERT
 from genebert.model._pretrained import CONFIG, task_folder
 from genebert.model._settings import check_device
+from genebert.model._task_inputs import check_assumed
 from genebert.nn import read_sequences
 from genebert.pp._scan import Scanner
 from genebert.pp._scan_inputs import MotifSource, load_motifs, plan_scan
@@ -141,6 +142,8 @@ class TaskScorer:
         self.cell_types = [cell_type] if cell_type is None or isinstance(cell_type, str) else list(cell_type)
         if not self.cell_types:
             raise ValueError("Expected at least one `cell_type`, or None; found an empty list.")
+        for name in self.cell_types if hasattr(task, "contexts") else ():  # before a file is begun
+            check_assumed(task.contexts, name)
         suffixes = ["" if len(self.cell_types) == 1 else f"{IN}{name}" for name in self.cell_types]
         self.columns = [f"{EFFECT}{output}{suffix}" for suffix in suffixes for output in task.outputs]
         if repeated := [name for name in self.columns if self.columns.count(name) > 1]:

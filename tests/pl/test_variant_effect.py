@@ -73,6 +73,15 @@ def test_highlight_and_effect(effects):
     assert np.asarray(ax.collections[-1].get_offsets())[:, 1].tolist() == [2.0]
 
 
+@pytest.mark.parametrize("dtype", [bool, "boolean", object, "category", "float32"])
+def test_what_highlights(effects, dtype):
+    column = effects["risk"].astype(dtype)
+    if dtype is not bool:
+        column[effects["risk"] == 0] = None if dtype is object else pd.NA if dtype == "boolean" else np.nan
+    ax = gb.pl.variant_effect(effects.assign(risk=column), effect="distance", highlight="risk")
+    assert np.asarray(ax.collections[-1].get_offsets())[:, 1].tolist() == [2.0]
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
@@ -81,6 +90,8 @@ def test_highlight_and_effect(effects):
         (lambda table: table.assign(effect_y=np.nan), {}, "Expected variants with a value of 'effect_y'"),
         (lambda table: table, {"effect": "effect_z"}, "Expected `effect` to be one of"),
         (lambda table: table, {"highlight": "none"}, "none missing"),
+        (lambda table: table, {"highlight": "id"}, "Expected `highlight` to be a column of 0 and 1.*in 'id'"),
+        (lambda table: table.assign(risk=0.5), {"highlight": "risk"}, "found 0.5 in 'risk'"),
         (lambda table: table, {"n_labels": -1}, "Expected `n_labels`"),
     ],
 )

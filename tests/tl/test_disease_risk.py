@@ -116,6 +116,7 @@ def test_variants_without_label_or_effect_are_left_out(made_up):
         (lambda table: table.drop(columns="effect_y"), "Expected columns of gb.tl.variant_effect"),
         (lambda table: table.assign(risk=1), "Expected two classes of variants in 'risk'"),
         (lambda table: table.assign(risk=np.nan), "found no value"),
+        (lambda table: table.assign(risk=" "), "found no value"),
         (lambda table: table.assign(risk=np.arange(len(table))), "Expected two classes"),
         (lambda table: table.assign(chrom="chr1"), "on two chromosomes or more"),
         (lambda table: table.assign(effect_y="high"), "found text in effect_y"),
@@ -281,6 +282,37 @@ def test_individuals_without_phenotype_or_covariate_are_left_out(cohort, made_up
 
 
 @pytest.mark.parametrize(
+    ("case", "control"),
+    [
+        ("AD", "control"),
+        ("ASD", "TD"),
+        ("KO", "WT"),
+        ("ill", "Well"),
+        ("case", "other"),
+        ("sick", "fit"),
+        ("a", "Normal"),
+    ],
+)
+def test_words_for_controls_are_no_cases(cohort, made_up, log, case, control):
+    options = {"effects": made_up, "n_permutations": 0, "n_bootstrap": 1}
+    wanted = gb.tl.disease_risk(cohort, **options)
+    assert _keys.load_record(cohort, "disease_risk", "disease_risk", filled_by="")["params"]["case"] is None
+    assert not [text for text in log.messages if "counts as case" in text]
+    cohort.obs["phenotype"] = cohort.obs["phenotype"].map({1: case, 0: control})
+    found = gb.tl.disease_risk(cohort, **options)
+    pd.testing.assert_frame_equal(found.metrics, wanted.metrics)
+    assert f"disease risk: of 'phenotype', '{case}' counts as case (1) and '{control}' as control (0)" in log.messages
+    assert _keys.load_record(cohort, "disease_risk", "disease_risk", filled_by="")["params"]["case"] == case
+
+
+def test_words_as_labels_of_variants(made_up, log):
+    wanted = gb.tl.disease_risk(made_up, n_bootstrap=1).metrics
+    words = made_up.assign(risk=made_up["risk"].map({1: "GWAS", 0: "control"}))
+    pd.testing.assert_frame_equal(gb.tl.disease_risk(words, n_bootstrap=1).metrics, wanted)
+    assert "disease risk: of 'risk', 'GWAS' counts as case (1) and 'control' as control (0)" in log.messages
+
+
+@pytest.mark.parametrize(
     ("change", "options", "message"),
     [
         (lambda adata: adata.X.__setitem__((0, 0), 3), {}, "Expected dosages from 0 to 2.*3.0"),
@@ -305,3 +337,16 @@ def test_individuals_that_cannot_be_learnt_from(cohort, made_up, change, options
 def test_something_else():
     with pytest.raises(TypeError, match="Expected a table of variants or an AnnData"):
         gb.tl.disease_risk([1, 2])
+
+
+def test_individuals_as_a_table(cohort, made_up):
+    with pytest.raises(TypeError, match="Expected an AnnData of individuals x variants with `effects`; found a table"):
+        gb.tl.disease_risk(cohort.to_df(), effects=made_up)
+
+
+@pytest.mark.parametrize("value", [np.nan, "high"])
+def test_conservation_without_numbers_is_named(made_up, value):
+    made_up["phylop"] = value
+    message = "Expected numbers in the column of `conservation`, 'phylop'; found none in 240 variants with a label"
+    with pytest.raises(ValueError, match=message):
+        gb.tl.disease_risk(made_up, conservation="phylop")

@@ -84,6 +84,7 @@ def test_effect_is_chosen():
         ("not DNA", "Expected `region` to be chrom:start-end or a sequence"),
         (5, "Expected `region` to be chrom:start-end or a sequence"),
         ("", "Expected `region` to be chrom:start-end or a sequence"),
+        ("NNn", "Expected `region` with A, C, G or T; found nothing but N in 'NNn'"),
         ("A" * 33, "Expected a region of at most 32 bp"),
     ],
 )
@@ -97,3 +98,12 @@ def test_wrong_coordinates(genome):
         gb.tl.saturation_mutagenesis("chr1:10-10", Counter(), genome=genome)
     with pytest.raises(KeyError, match="chr9"):
         gb.tl.saturation_mutagenesis("chr9:10-12", Counter(), genome=genome)
+
+
+@pytest.mark.parametrize("region", ["gap:10-20", "gap:100-120"])
+def test_a_region_of_which_the_genome_holds_no_base(tmp_path, region):
+    (tmp_path / "g.fa").write_text(f">gap\n{SEQUENCE[:10]}{'N' * 22}\n")
+    genome = gb.Genome(tmp_path / "g.fa")
+    with pytest.raises(ValueError, match=f"found nothing but N in '{region}'"):
+        gb.tl.saturation_mutagenesis(region, Counter(), genome=genome)
+    assert gb.tl.saturation_mutagenesis("gap:9-20", Counter(), genome=genome).notna().any(axis=1).sum() == 1

@@ -14,6 +14,7 @@ import genebert as gb
 from genebert import _keys
 from genebert._dna import encode, reverse_complement
 from genebert._motifs import Motif
+from genebert.model._task_inputs import Contexts
 from genebert.nn import GeneBERTConfig
 from genebert.tl import _variant_effect
 
@@ -393,6 +394,20 @@ def test_wrong_arguments(genome, variants, tmp_path, monkeypatch, options, error
     with pytest.raises(error, match=message):
         gb.tl.variant_effect(variants, **{"model": FakeTask(), "genome": genome, **options})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cell_type", ["T cel", ["B cell", "T cel"]])
+@pytest.mark.parametrize(
+    ("reads", "message"), [(["B cell", "T cell"], "found 'T cel'"), ([], "Expected no `cell_type`")]
+)
+def test_a_cell_type_is_checked_before_a_file_is_begun(genome, variants, tmp_path, cell_type, reads, message):
+    task = FakeTask()
+    task.contexts = Contexts(reads, "open", np.ones(len(reads), dtype=np.float32), ()) if reads else None
+    with pytest.raises(ValueError, match=message):
+        gb.tl.variant_effect(variants, task, genome=genome, cell_type=cell_type, output=tmp_path / "zz.tsv")
+    assert list(tmp_path.iterdir()) == []
+    if reads:
+        gb.tl.variant_effect(variants, task, genome=genome, cell_type="T cell", output=tmp_path / "zz.tsv")
 
 
 def test_a_missing_column_is_named(genome, variants):

@@ -16,7 +16,7 @@ from genebert._validate import check_range, listed
 from genebert.model import GeneBERT
 from genebert.model._cell_types import CellTypeModel, fit_cell_types
 from genebert.model._cell_types_heads import N_DRAWS
-from genebert.tl._cell_type_call import check_call, named_types
+from genebert.tl._cell_type_call import check_call, measured_train_rows, named_types
 from genebert.tl._cell_type_data import (
     LEAST_REGIONS,
     Reader,
@@ -195,18 +195,9 @@ def _task(
     if not new:
         msg = f"Expected `cell_types` to name what is predicted; found none. There are {listed(there)}."
         raise ValueError(msg)
-    train = np.ones(mdata.n_obs, dtype=bool)
-    if _keys.REGION_SPLIT.has(mdata):
-        train = np.asarray(_keys.REGION_SPLIT.get(mdata) == "train")
-    columns = [there.index(name) for name in learnt]
-    for rows in row_chunks(mdata.n_obs):
-        values = load_dense(_keys.ACCESSIBILITY.get(mdata), rows)[:, columns]
-        train[rows] &= ~np.isnan(values).any(axis=1)
-    if train.sum() < LEAST_REGIONS:
-        msg = f"Expected at least {LEAST_REGIONS} train regions in which {listed(learnt)} were measured; found {int(train.sum())}."
-        raise ValueError(msg)
+    train = measured_train_rows(mdata, learnt)
     tf_weight = "activity" if tf_weight == "auto" else tf_weight
-    return _Task(new, learnt, np.flatnonzero(train), known, kind, tf_weight, seed)
+    return _Task(new, learnt, train, known, kind, tf_weight, seed)
 
 
 def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_regions: int) -> _Fitted:

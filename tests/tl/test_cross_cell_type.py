@@ -484,3 +484,9 @@ def test_what_is_missing_is_named(small):
     _keys.LABELS.set(small, labels)
     with pytest.raises(ValueError, match="Expected labels of 0, 1 or NaN"):
         gb.tl.cross_cell_type(small, target="labels", holdout=PAIR)
+
+
+def test_the_number_of_train_regions_is_told_and_stored(small, log):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, max_regions=150, **QUICK)
+    assert small.uns[_keys.UNS]["cross_cell_type"]["cross_cell_type"]["params"]["n_regions"] == 150
+    assert any("(learnt from 150 train regions): auroc" in message for message in log.messages)

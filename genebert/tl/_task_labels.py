@@ -15,7 +15,15 @@ from genebert._validate import listed
 from genebert.model._targets import Targets
 from genebert.pp._groups import similar_regions
 
-__all__ = ["check_train", "class_targets", "default_labels", "inner_rows", "label_values", "standardised"]
+__all__ = [
+    "check_train",
+    "class_targets",
+    "default_labels",
+    "inner_rows",
+    "label_values",
+    "standardised",
+    "warn_unscored",
+]
 
 LEAST = 5  # regions of each class in train
 INNER_SHARE, INNER_MOST, INNER_ROWS = 0.1, 0.25, 400
@@ -135,6 +143,16 @@ def check_train(targets: Targets, train: np.ndarray) -> Targets:
         outputs = [name for name, keep in zip(targets.outputs, enough, strict=True) if keep]
         return replace(targets, outputs=outputs, values=targets.values[:, enough])
     return targets
+
+
+def warn_unscored(is_scored: np.ndarray) -> None:
+    """Warn, before a task is fitted, where no labelled region will be scored; bool ``(regions,)``."""
+    if not is_scored.any():
+        warn(
+            "No labelled region is in the val or test split, so the task is fitted, but nothing tells how good it is: its table is empty. "
+            "Split the regions first, gb.pp.split_regions(mdata, val=..., test=...), by='similarity' where all lie on one chromosome.",
+            stacklevel=5,
+        )
 
 
 def _refuse_rare(rare: list[str]) -> None:

@@ -10,7 +10,7 @@ from mudata import MuData
 from genebert import _keys, _mudata
 from genebert._chunks import load_dense, row_chunks
 from genebert._logging import warn
-from genebert._validate import check_cell_type, check_key, check_literal, check_range, check_seed, listed
+from genebert._validate import check_cell_type, check_key, check_literal, check_names, check_range, check_seed, listed
 from genebert.tl._cell_type_data import LEAST_REGIONS
 from genebert.tl._cell_type_fit import Known
 from genebert.tl._cell_type_scores import TargetKind
@@ -42,6 +42,7 @@ def named_types(mdata: MuData, names: str | Sequence[str] | None, *, name: str) 
     names
         What the argument `name` holds.
     """
+    check_names(names, name=name)
     _keys.ACCESSIBILITY.get(mdata)
     there = [str(cell_type) for cell_type in mdata[_keys.ATAC].var_names]
     asked = there if names is None else [names] if isinstance(names, str) else list(dict.fromkeys(map(str, names)))

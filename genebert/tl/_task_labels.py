@@ -11,7 +11,7 @@ from mudata import MuData
 from genebert import _keys
 from genebert._chunks import load_columns
 from genebert._logging import warn
-from genebert._validate import listed
+from genebert._validate import check_names, listed
 from genebert.model._targets import Targets
 from genebert.pp._groups import similar_regions
 
@@ -60,6 +60,7 @@ def label_values(mdata: MuData, labels: str | Sequence[str] | None) -> tuple[lis
     ValueError
         When a column is missing, or nothing is labelled.
     """
+    check_names(labels, name="labels")
     matrix = _keys.LABELS.get(mdata)
     known = mdata[_keys.LABEL].var_names
     names = list(known) if labels is None else [labels] if isinstance(labels, str) else [str(name) for name in labels]

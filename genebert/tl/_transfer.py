@@ -188,13 +188,13 @@ def _task(
 ) -> _Task:  # fmt: skip
     """Check cell types, and find the regions to learn from: train regions in which all that is learnt from was measured."""
     there = named_types(mdata, None, name="cell_types")
-    new = sorted(named_types(mdata, cell_types, name="cell_types"))
+    new = [] if cell_types is None else sorted(named_types(mdata, cell_types, name="cell_types"))
     others = [name for name in there if name not in new] if train_cell_types is None else train_cell_types
     learnt = sorted(named_types(mdata, others, name="train_cell_types"))  # what is drawn hangs on no order
-    check_held_out(new, learnt)
     if not new:
         msg = f"Expected `cell_types` to name what is predicted; found none. There are {listed(there)}."
         raise ValueError(msg)
+    check_held_out(new, learnt)
     train = measured_train_rows(mdata, learnt)
     tf_weight = "activity" if tf_weight == "auto" else tf_weight
     return _Task(new, learnt, train, known, kind, tf_weight, seed)

@@ -407,3 +407,9 @@ def test_regions_that_are_all_train_are_told_before_the_fit(base, small, monkeyp
     monkeypatch.setattr(_task_fit, "_data", None)
     with pytest.warns(UserWarning, match="No labelled region"), pytest.raises(TypeError):
         gb.tl.classify(mdata, base, labels="promoter", method="probe")
+
+
+def test_labels_are_names(base, small):
+    for verb in (gb.tl.classify, gb.tl.tf_binding):
+        with pytest.raises(TypeError, match="`labels` to be a name or a list of names; found 3"):
+            verb(small, base, labels=3)

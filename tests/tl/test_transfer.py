@@ -281,3 +281,17 @@ def test_train_regions_that_are_left_out_are_told(small):
     _keys.ACCESSIBILITY.set(small, values)
     with pytest.raises(ValueError, match=f"found 0.* Most gaps: {names[1]}"):
         gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+
+
+def test_new_types_must_be_named_and_others_left(small):
+    for found in (None, []):
+        with pytest.raises(
+            ValueError, match=r"Expected `cell_types` to name what is predicted; found none. There are B cell"
+        ):
+            gb.tl.transfer(small, "none", cell_types=found)
+    with pytest.raises(ValueError, match=r"at least two cell types.*found Monocyte alone"):
+        gb.tl.transfer(small, "none", cell_types="Monocyte", train_cell_types=[])
+    for kwargs in ({"cell_types": 3}, {"cell_types": "Monocyte", "train_cell_types": 3}):
+        with pytest.raises(TypeError, match=f"`{list(kwargs)[-1]}` to be a name or a list of names; found 3"):
+            gb.tl.transfer(small, "none", **kwargs)
+    assert not _keys.PREDICTED.has(small)

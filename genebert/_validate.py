@@ -15,6 +15,7 @@ __all__ = [
     "check_key",
     "check_layer",
     "check_literal",
+    "check_names",
     "check_path",
     "check_range",
     "check_rng",
@@ -41,6 +42,13 @@ def check_literal(value: Any, choices: Any, *, name: str, also: Sequence[str] = 
     if value not in allowed:
         msg = f"Expected `{name}` to be one of {listed([*map(repr, allowed), *also], most=20)}; found {value!r}."
         raise ValueError(msg)
+
+
+def check_names(names: Any, *, name: str) -> None:
+    """Raise unless `names`, which the argument `name` holds, is None, a name or a collection of names."""
+    if names is not None and not isinstance(names, Iterable):
+        msg = f"Expected `{name}` to be a name or a list of names; found {names!r}. Write names, as in {name}=['...']."
+        raise TypeError(msg)
 
 
 def check_range(

@@ -36,8 +36,10 @@ def evaluation(
     -------
     One row per measurement: ``method`` (``genebert`` or a baseline), ``split``, ``output`` (``all``: the mean over outputs,
     or all classes), ``metric``, ``value`` with its 95 % bootstrap interval ``low`` to ``high``, ``gain``, what the task has
-    over the method on the same draws, with ``gain_low`` and ``gain_high``, ``n_regions``, ``n_positive``, and ``n_seen``: how
-    many of the regions lie on chromosomes where the pre-trained weights saw openness or labels.
+    over the method on the same draws, with ``gain_low`` and ``gain_high``, ``n_regions``, ``n_positive`` and ``n_seen``: how
+    many of the regions lie on chromosomes where the pre-trained weights saw openness or labels. In rows ``all`` of several labels
+    these three are rounded means over the labels that are averaged, so that ``n_positive / n_regions`` is the share of positives
+    to compare AUPRC with.
 
     Raises
     ------

@@ -15,7 +15,7 @@ def read_motifs(path: str | os.PathLike[str] | None = None) -> list[Motif]:
     Parameters
     ----------
     path
-        The file; its format is recognised by its first line. None = the motifs that ship with genebert (JASPAR, human),
+        The file; its format is recognised by its first line. None = the motifs that ship with genebert (human, JASPAR 2026 CORE),
         with which its weights were trained.
 
     Returns

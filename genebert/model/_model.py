@@ -261,7 +261,7 @@ class GeneBERT(BaseModelClass):
         description = {"config": self.module.config.to_dict(), "tfs": self.tfs, "training": self.training_record}
         if self.is_first_process:
             state = state_with_head(self)
-            write_weights(Path(dir_path), state, description, overwrite=overwrite, half=half_precision)
+            write_weights(dir_path, state, description, overwrite=overwrite, half=half_precision)
 
     @classmethod
     def load(cls, dir_path: str | Path, mdata: MuData | None = None, *, device: str = "auto") -> GeneBERT:
@@ -276,7 +276,7 @@ class GeneBERT(BaseModelClass):
         device
             ``"auto"`` or one of torch's.
         """
-        state, description = read_weights(Path(dir_path), part="config")
+        state, description = read_weights(dir_path, part="config")
         config = GeneBERTConfig.from_dict(description["config"])
         if mdata is not None:
             cls.setup_mudata(mdata)

@@ -22,13 +22,13 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 def task_folder(directory: str | Path) -> Path:
     """Return the folder of a task: this one, or the one in it that `genebert classify` writes."""
-    directory = Path(directory)
+    directory = _folder(directory)
     inner = directory / TASK_FOLDER
     return inner if not (directory / WEIGHTS).exists() and (inner / WEIGHTS).is_file() else directory
 
 
 def write_weights(
-    directory: Path, state: dict[str, torch.Tensor], description: dict[str, Any], *, overwrite: bool, half: bool
+    directory: str | Path, state: dict[str, torch.Tensor], description: dict[str, Any], *, overwrite: bool, half: bool
 ) -> None:
     """Write ``model.safetensors`` and ``config.json``, each under a temporary name until it is complete.
 
@@ -46,6 +46,7 @@ def write_weights(
     half
         Store floats in 16 bits: half the size, a relative error of 5e-4.
     """
+    directory = _folder(directory)
     if (directory / WEIGHTS).exists() and not overwrite:
         msg = f"Expected no model in {directory}; found one. Pass `overwrite=True` or another folder."
         raise FileExistsError(msg)
@@ -60,7 +61,7 @@ def write_weights(
 
 
 def read_weights(
-    directory: Path, *, part: Literal["config", "task"] = "config"
+    directory: str | Path, *, part: Literal["config", "task"] = "config"
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what `write_weights` wrote, as float32.
 
@@ -73,14 +74,18 @@ def read_weights(
 
     Raises
     ------
+    TypeError
+        When it is no path.
     FileNotFoundError
-        When the folder holds no model.
+        When the folder holds no model or task.
     ValueError
         When the file is no genebert model or task, is the other of the two, is damaged, or has a newer format than this genebert knows.
     """
+    directory = _folder(directory)
     path = directory / WEIGHTS
     if not path.is_file():
-        msg = f"Expected a genebert model in {directory}; {WEIGHTS} is missing. Write one with `model.save(folder)`."
+        what, writer = ("genebert model", "model.save") if part == "config" else ("fitted task", "task.save")
+        msg = f"Expected a {what} in {directory}; {WEIGHTS} is missing. Write one with `{writer}(folder)`."
         raise FileNotFoundError(msg)
     try:
         with safe_open(path, framework="pt") as file:
@@ -140,6 +145,13 @@ def fingerprint(state: dict[str, torch.Tensor]) -> str:
         digest.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
         digest.update(state[name].cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _folder(directory: str | Path) -> Path:
+    if not isinstance(directory, (str, os.PathLike)):
+        msg = f"Expected the path of a folder; found {type(directory).__name__}. Give text or a pathlib.Path."
+        raise TypeError(msg)
+    return Path(directory)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -216,7 +216,7 @@ class Task:
         overwrite
             Whether to replace what is there.
         """
-        write_weights(Path(dir_path), self._tensors(), self._description(), overwrite=overwrite, half=False)
+        write_weights(dir_path, self._tensors(), self._description(), overwrite=overwrite, half=False)
 
     @classmethod
     def load(cls, dir_path: str | Path, *, device: str = "auto") -> Task:

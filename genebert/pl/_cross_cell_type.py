@@ -58,7 +58,7 @@ def cross_cell_type(
     panel
         ``"methods"``: all methods for each held-out type, with 95 % intervals, sorted; a method that was given more than
         genebert is hollow. ``"difference"``: what genebert has over the best baseline. ``"few_shot"``: the curve over regions or cells
-        measured in the new type. Default: the first two, and the third where it was computed.
+        measured in the new type, hollow likewise. Default: the first two, and the third where it was computed.
     stratum
         Of the regions.
     ax
@@ -94,7 +94,8 @@ def cross_cell_type(
         axes = np.array([ax])
     for axis, name in zip(axes, panels, strict=True):
         if name == "few_shot":
-            _draw_curve(axis, get.cross_cell_type(mdata, key=key, rows="few_shot", metric=metric), metric=metric)
+            curve = get.cross_cell_type(mdata, key=key, rows="few_shot", metric=metric)
+            _draw_curve(axis, curve, more=_given_more(table), metric=metric)
         else:
             (_draw_methods if name == "methods" else _draw_difference)(axis, table, lines, metric=metric)
         _style.tidy(axis)
@@ -134,26 +135,36 @@ def _looks(method: str) -> tuple[str, str]:
     return (_style.MISSING if number is None else _style.PALETTE[number]), marker
 
 
+def _given_more(table: pd.DataFrame) -> set[str]:
+    """Methods that were given what was measured at the scored regions where genebert was given nothing."""
+    known = dict(zip(table["method"].astype(str), table["known"].astype(str), strict=True))
+    return {name for name, given in known.items() if known[OURS] == "nothing" != given}
+
+
+def _marker(method: str, more: set[str]) -> dict[str, str]:
+    """Colour and marker, as matplotlib takes them; hollow where a method was given more."""
+    colour, marker = _looks(method)
+    return {"color": colour, "marker": marker, **({"mfc": "white"} if method in more else {})}
+
+
+def _named(method: str, more: set[str]) -> str:
+    return method.replace("_", " ") + (" (measured there)" if method in more else "")
+
+
 def _draw_methods(ax: Axes, table: pd.DataFrame, lines: list[tuple[str, str, str]], *, metric: str) -> None:
     methods = [name for name in ORDER if name in set(table["method"])]
-    given = str(table[table["method"] == OURS]["known"].iloc[0])
+    more = _given_more(table)
     shift = dict(zip(methods, np.linspace(0.33, -0.33, len(methods)), strict=True))
     for height, place in enumerate(lines):
         for _, row in _of(table, place).iterrows():
-            colour, marker = _looks(str(row["method"]))
-            y = height + shift[str(row["method"])]
-            is_more = given == "nothing" and str(row["known"]) != "nothing"
-            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.2, alpha=0.7)
-            face = {"mfc": "white"} if is_more else {}
-            ax.plot(row["value"], y, color=colour, marker=marker, ms=5 if row["method"] == OURS else 4, ls="", **face)
+            method = str(row["method"])
+            y = height + shift[method]
+            ax.plot([row["low"], row["high"]], [y, y], color=_looks(method)[0], lw=1.2, alpha=0.7)
+            ax.plot(row["value"], y, ms=5 if method == OURS else 4, ls="", **_marker(method, more))
         if height % 2:
             ax.axhspan(height - 0.5, height + 0.5, color="0.96", zorder=0)
     for method in methods:
-        colour, marker = _looks(method)
-        known = str(table[table["method"] == method]["known"].iloc[0])
-        is_more = given == "nothing" and known != "nothing"
-        text = method.replace("_", " ") + (" (measured there)" if is_more else "")
-        ax.plot([], [], color=colour, marker=marker, ls="", ms=4, label=text, **({"mfc": "white"} if is_more else {}))
+        ax.plot([], [], ls="", ms=4, label=_named(method, more), **_marker(method, more))
     if metric in CHANCE:
         ax.axvline(CHANCE[metric], color="0.6", lw=0.8, ls="--", zorder=0)
     _name_lines(ax, lines)
@@ -186,18 +197,19 @@ def _name_lines(ax: Axes, lines: list[tuple[str, str, str]]) -> None:
     ax.set_ylim(-0.6, len(lines) - 0.4)
 
 
-def _draw_curve(ax: Axes, table: pd.DataFrame, *, metric: str) -> None:
+def _draw_curve(ax: Axes, table: pd.DataFrame, *, more: set[str], metric: str) -> None:
     """One line per method; regions are drawn through, cells dashed."""
     table = table[table["cell_type"] == ALL]
     units = [unit for unit in ("regions", "cells") if unit in set(table["unit"])]
     for method in [name for name in ORDER if name in set(table["method"])]:
-        colour, marker = _looks(method)
         for unit in units:
             part = table[(table["method"] == method) & (table["unit"] == unit)].sort_values("n")
-            label = {"label": method.replace("_", " ")} if unit == units[0] else {}
-            ax.plot(part["n"], part["value"], color=colour, marker=marker, ms=4, ls="-" if unit == "regions" else "--", **label)  # fmt: skip
+            label = {"label": _named(method, more)} if unit == units[0] else {}
+            ax.plot(
+                part["n"], part["value"], ms=4, ls="-" if unit == "regions" else "--", **_marker(method, more), **label
+            )
             if method == OURS:
-                ax.fill_between(part["n"], part["low"], part["high"], color=colour, alpha=0.15, lw=0)
+                ax.fill_between(part["n"], part["low"], part["high"], color=_looks(method)[0], alpha=0.15, lw=0)
     ax.set_xscale("log")
     ticks: list[int] = []
     for n in sorted(set(table["n"].astype(int))):

@@ -56,7 +56,7 @@ def scan_motifs(
         Regions with sequences.
     motifs
         Motifs, or a file of them in MEME or JASPAR format; None for those that the shipped weights were trained with
-        (857 human JASPAR CORE profiles).
+        (857 human profiles of JASPAR 2026 CORE).
     score
         - ``"max"``: highest log-odds over positions and strands. A region without any window free of N, because it is
           shorter than the motif or unknown, gets the lowest score that the motif can have.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from genebert._validate import listed
 from genebert.model import GeneBERT
 from genebert.model._finetuning import own_randomness
 from genebert.model._kernel import fit_kernel
@@ -21,7 +22,17 @@ from genebert.model._task_probe import Half, ProbeModel, fit_probe
 from genebert.model._trees import BoostedTrees, fit_trees
 from genebert.nn import GeneBERTNetwork, PlainCNN, TaskConfig, TaskNetwork
 
-__all__ = ["BASELINES", "PARTS", "FitData", "accessibility_alone", "baseline", "kmers", "network", "probe"]
+__all__ = [
+    "BASELINES",
+    "PARTS",
+    "FitData",
+    "accessibility_alone",
+    "baseline",
+    "chosen_baselines",
+    "kmers",
+    "network",
+    "probe",
+]
 
 PARTS = ("network", "kmers", "kernel", "trees")
 """Models that a fine-tuned task joins, each alone: the kernel only where the strand does not count, and boosted trees, which are the
@@ -33,6 +44,33 @@ BASELINES = (
 _BLOCKS = {"kmer": [Block(6, 0)], "position_1mer": [Block(1, 1)], "position_2mer": [Block(2, 1)]}
 _STRENGTHS = (0.003, 0.03, 0.3)  # of k-mers of several lengths
 _FEW_STEPS = 8  # outputs from which on they are counted at one length only, since time grows with both
+
+
+def chosen_baselines(
+    names: Sequence[str] | None, *, method: str, contexts: Contexts | None, both_strands: bool
+) -> list[str]:
+    """Names of what a task is compared with; None: all that there is for it.
+
+    Raises
+    ------
+    ValueError
+        When one is a part that such a task does not have.
+    """
+    parts = {"network", "kmers", *(["kernel"] if both_strands else []), *(["trees"] if _has_trees(contexts) else [])}
+    parts = parts if method == "finetune" else set()
+    there = [name for name in BASELINES if name not in PARTS or name in parts]
+    if missing := [name for name in names or () if name not in there]:
+        shown = [name for name in there if name != "accessibility" or contexts is not None]
+        msg = (
+            f"Expected `baselines` among those of such a task with method={method!r}: {listed(shown, most=20)}; found {listed(missing)}, "
+            "a part of other tasks (see `method`, `strands` and `tf_weight`). Name one of those, or leave `baselines` out."
+        )
+        raise ValueError(msg)
+    return [name for name in (there if names is None else names) if name != "accessibility" or contexts is not None]
+
+
+def _has_trees(contexts: Contexts | None) -> bool:
+    return contexts is not None and bool(contexts.atlas)
 
 
 class FitData(NamedTuple):
@@ -54,6 +92,11 @@ class FitData(NamedTuple):
     def rows(self) -> dict[str, np.ndarray]:
         """The two parts of train."""
         return {"train": self.train, "inner": self.inner}
+
+    @property
+    def has_trees(self) -> bool:
+        """Whether a fine-tuned task has boosted trees of its own, which read the share of an atlas."""
+        return _has_trees(self.contexts)
 
 
 class ContextModel:

@@ -9,7 +9,7 @@ import numpy as np
 from mudata import MuData
 
 from genebert import _keys
-from genebert._validate import check_cell_type, listed
+from genebert._validate import check_cell_type, check_names, listed
 from genebert.tl._leak_guard import check_held_out
 
 __all__ = ["Fold", "Holdout", "make_folds"]
@@ -54,7 +54,10 @@ def make_folds(mdata: MuData, holdout: Holdout, *, cell_types: Sequence[str]) ->
             raise ValueError(msg)
         groups = [[name] for name in cell_types] if holdout == _EACH else [_of_split(mdata, cell_types)]
     else:
-        items = list(holdout)
+        check_names(holdout, name="holdout")
+        items = list([] if holdout is None else holdout)
+        for item in items:
+            check_names(item, name="holdout")
         is_flat = all(isinstance(item, str) for item in items)
         groups = [[str(name) for name in items]] if is_flat else [[i] if isinstance(i, str) else list(i) for i in items]
     named = [name for group in groups for name in group]

@@ -11,7 +11,7 @@ from mudata import MuData
 from genebert import _keys
 from genebert._chunks import load_dense
 from genebert._logging import info, warn
-from genebert._validate import check_literal, listed
+from genebert._validate import check_literal, check_names, listed
 from genebert.model._binding import Sites, own_motifs
 from genebert.tl._cell_type_data import Reader, cell_type_weights, open_calls
 from genebert.tl._cell_type_fit import Known
@@ -75,6 +75,7 @@ def experiment_types(
     if labels is None:
         names = [name for name in there if not empty & set(about[name])]
     else:
+        check_names(labels, name="labels")
         names = [labels] if isinstance(labels, str) else [str(name) for name in labels]
         bad = [name for name in names if name not in about or empty & set(about[name])]
         if bad:

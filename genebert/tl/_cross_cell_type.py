@@ -156,12 +156,12 @@ def cross_cell_type(
         blocks, curve = accessibility_blocks(mdata, data, folds, train=rows["train"], is_full=is_full, few=few)
     settings = {method: setting or known for method, setting in settings.items()}
     table = cross_table(blocks, kind=kind, settings=settings, target=target, known=known)
-    _tell(table)
+    _tell(table, n_regions=len(rows["train"]))
     mdata = _mudata.writable(mdata, copy=copy)
     params = {
         **options, "target": target, "holdout": [fold.name for fold in folds], "kind": kind, "cell_types": names,
         "labels": experiments, "use_rep": use_rep, "promoters": promoters, "max_regions": max_regions,
-        "n_draws": len(regions["test"].weights) - 1, "drawn": regions["test"].drawn,
+        "n_regions": len(rows["train"]), "n_draws": len(regions["test"].weights) - 1, "drawn": regions["test"].drawn,
     }  # fmt: skip
     results = {"table": table, **({"few_shot": few_shot_table(curve)} if curve else {})}
     digest = None if encoder is None else encoder.digest
@@ -169,14 +169,14 @@ def cross_cell_type(
     return mdata if copy else None
 
 
-def _tell(table: pd.DataFrame) -> None:
-    """Say in one line how genebert and the best baseline did."""
+def _tell(table: pd.DataFrame, *, n_regions: int) -> None:
+    """Say in one line from how many train regions was learnt, and how genebert and the best baseline did."""
     main = table[table["metric"].isin(["auroc", "pearson"]) & (table["stratum"] == ALL) & (table["regions"] == "test")]
     main = main[(main["types"] == "holdout") & (main["holdout"] == ALL) & (main["tf"] == ALL)]
     ours, best = main[main["method"] == GENEBERT], main[main["is_best"]]
     if len(ours) and len(best):
         ours, best = ours.iloc[0], best.iloc[0]
         info(
-            f"held-out cell types, test regions: {ours['metric']} {ours['value']:.3f}; best baseline {best['method']} "
-            f"{best['value']:.3f}, gain {best['gain']:+.3f} [{best['gain_low']:+.3f}, {best['gain_high']:+.3f}]"
+            f"held-out cell types, test regions (learnt from {n_regions:,} train regions): {ours['metric']} {ours['value']:.3f}; "
+            f"best baseline {best['method']} {best['value']:.3f}, gain {best['gain']:+.3f} [{best['gain_low']:+.3f}, {best['gain_high']:+.3f}]"
         )

@@ -115,6 +115,12 @@ def check_held_out(held_out: Sequence[str], learnt: Sequence[str]) -> None:
     if both:
         msg = f"Expected cell types that are held out not to be learnt from; {listed(both)} would be both."
         raise ValueError(msg)
+    if len(learnt) < 1 and len(held_out) == 1:
+        msg = (
+            f"Expected at least two cell types, since what is known of one is learnt from others; found {listed(held_out)} alone. Name more "
+            "of those in mdata['atac'], or add cell types there."
+        )
+        raise ValueError(msg)
     if len(learnt) < 1:
         msg = f"Expected a cell type left to learn from; {listed(held_out)} are held out together. Hold out fewer."
         raise ValueError(msg)

@@ -76,6 +76,8 @@ def predict(
 
     Raises
     ------
+    TypeError
+        When `task` is no task.
     ImportError
         When `track` is a bigWig and pyBigWig is not installed.
     KeyError
@@ -97,6 +99,12 @@ def predict(
     check_result_key(mdata, key_added)
     check_device(device, name="device")
     _keys.DNA_CODE.get(mdata)
+    if not isinstance(task, (Task, str, os.PathLike)):
+        msg = (
+            f"Expected `task` to be a fitted task, or the folder of one; found {type(task).__name__}. Fit one, as with gb.tl.classify, or "
+            "read one: gb.model.Task.load(folder)."
+        )
+        raise TypeError(msg)
     task = task if isinstance(task, Task) else Task.load(task, device=device)
     check_length(mdata, task)
     output = task.outputs[0] if output is None else output

@@ -25,11 +25,12 @@ from genebert.model._stack import Member, fit_stack
 from genebert.model._targets import Targets, probabilities
 from genebert.model._task_inputs import Contexts, Inputs, MotifSet, read_codes
 from genebert.model._task_network import FitOptions, TaskStrands
-from genebert.tl._baselines import BASELINES, PARTS, FitData, baseline, kmers, network, probe
+from genebert.tl._baselines import BASELINES, PARTS, FitData, baseline, chosen_baselines, kmers, network, probe
 from genebert.tl._leak_guard import check_inner
 from genebert.tl._load import load as load_model
 from genebert.tl._metrics import ONE_CLASS
-from genebert.tl._task_labels import check_train, inner_rows, standardised
+from genebert.tl._task_inner import inner_rows
+from genebert.tl._task_labels import check_train, standardised, warn_unscored
 from genebert.tl._task_results import check_result_key, predict_rows, write_predictions
 from genebert.tl._task_table import TASK, UNSCORED, evaluation_table
 
@@ -116,6 +117,7 @@ def fit_task(
     split = np.asarray(_keys.REGION_SPLIT.get(mdata)).astype(str)
     truth = check_train(targets, (split == "train") & targets.known)
     train = (split == "train") & truth.known
+    warn_unscored(truth.known & ~np.isin(split, UNSCORED))
     own = _own(own_cell_types, targets, truth)
     inner = [inner_rows(mdata, train, seed=options.seed + number, targets=truth) for number in range(n_models)]
     check_inner(np.flatnonzero(np.any(inner, axis=0)), np.flatnonzero(~train))
@@ -126,6 +128,7 @@ def fit_task(
     if method == "probe":  # in the other, pre-trained weights read bases alone
         check_task_scan(mdata, model.training_record)
     contexts = _contexts(mdata, own, method=method, tf_weight=tf_weight, train=train)
+    compared = chosen_baselines(baselines, method=method, contexts=contexts, both_strands=options.both_strands)
     used = np.flatnonzero(truth.known)
     data = _data(mdata, scaled, used, contexts=contexts, model=model, options=options, device=place)
     parts = [
@@ -147,7 +150,7 @@ def fit_task(
     scored = used[here]
     everywhere = predict_rows(mdata, task, rows=scored)
     predicted = {TASK: everywhere.kept}
-    for name, found in _compared(parts[0], members[0], here, names=baselines, method=method).items():
+    for name, found in _compared(parts[0], members[0], here, names=compared, method=method).items():
         predicted[name] = found if mean is None else found * sd + mean
     table = evaluation_table(
         predicted, truth.take(scored), split[scored], seed=options.seed, is_open=_is_open(mdata, contexts, scored),
@@ -246,7 +249,7 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
     else:
         net, losses = network(data)
         models = {"network": net, "kmers": kmers(data)}
-        trees = "trees" if data.contexts is not None and data.contexts.atlas else "motif_boosting"
+        trees = "trees" if data.has_trees else "motif_boosting"
         for name in ("kernel", trees) if data.options.both_strands else (trees,):
             models[name] = baseline(name, data, method=method)
     inner = data.inputs.take(data.inner)
@@ -257,17 +260,13 @@ def _member(data: FitData, *, method: Method) -> tuple[Member, list[dict[str, An
 
 
 def _compared(
-    data: FitData, member: Member, scored: np.ndarray, *, names: Sequence[str] | None, method: Method
+    data: FitData, member: Member, scored: np.ndarray, *, names: Sequence[str], method: Method
 ) -> dict[str, np.ndarray]:
     """Probabilities of the baselines in rows `scored`, each calibrated as the task is, ``(scored rows, outputs)``."""
     inputs = data.inputs.take(scored)
     found = {}
     if not len(scored):
         return found
-    names = [
-        name for name in (BASELINES if names is None else names)
-        if not (name == "accessibility" and data.contexts is None) and not (name in PARTS and name not in member.models)
-    ]  # fmt: skip
     progress = Progress("comparing", len(names), unit="baselines", device=data.device)
     for name in names:
         model = member.models.get(name) or baseline(name, data, method=method)
@@ -282,8 +281,7 @@ def _tell(table: pd.DataFrame) -> None:
     """Say in one line how the task and the best baseline did; parts of the task are none."""
     main = {"auroc", "pearson"}
     last = table[table["metric"].isin(main)]
-    if not len(table):
-        warn("No labelled region is in the val or test split, so nothing was scored. See gb.pp.split_regions.")
+    if not len(table):  # `warn_unscored` said so
         return
     if not len(last):
         warn(

@@ -1,4 +1,4 @@
-"""From columns of labels to what a task learns, checked; and the inner part of train."""
+"""From columns of labels to what a task learns, checked."""
 
 from __future__ import annotations
 
@@ -11,21 +11,15 @@ from mudata import MuData
 from genebert import _keys
 from genebert._chunks import load_columns, load_dense, row_chunks
 from genebert._logging import warn
-from genebert._validate import listed
+from genebert._validate import check_names, listed
 from genebert.model._targets import Targets
-from genebert.pp._groups import similar_regions
 
 __all__ = [
-    "check_train", "class_targets", "default_labels", "inner_rows", "label_values", "standardised", "where_measured",
+    "check_train", "class_targets", "default_labels", "label_values", "standardised", "warn_unscored",
+    "where_measured",
 ]  # fmt: skip
 
 LEAST = 5  # regions of each class in train
-INNER_SHARE, INNER_MOST, INNER_ROWS = 0.1, 0.25, 400
-INNER_LIMIT = 0.3  # of train: more is never taken away from what is learnt from
-LEAST_INNER = 0.25  # of what is wanted: from less nothing can be told
-NEAR = 0.1  # of what is wanted: no other draw is needed
-TRIES = 20
-LARGE_GROUP = 0.02  # of train; regions that hang together in a group like this stay outside of the inner part
 
 
 def default_labels(mdata: MuData, task: str) -> list[str]:
@@ -54,6 +48,7 @@ def label_values(mdata: MuData, labels: str | Sequence[str] | None) -> tuple[lis
     ValueError
         When a column is missing, or nothing is labelled.
     """
+    check_names(labels, name="labels")
     matrix = _keys.LABELS.get(mdata)
     known = mdata[_keys.LABEL].var_names
     names = list(known) if labels is None else [labels] if isinstance(labels, str) else [str(name) for name in labels]
@@ -180,6 +175,16 @@ def check_train(targets: Targets, train: np.ndarray) -> Targets:
     return targets
 
 
+def warn_unscored(is_scored: np.ndarray) -> None:
+    """Warn, before a task is fitted, where no labelled region will be scored; bool ``(regions,)``."""
+    if not is_scored.any():
+        warn(
+            "No labelled region is in the val or test split, so the task is fitted, but nothing tells how good it is: its table is empty. "
+            "Split the regions first, gb.pp.split_regions(mdata, val=..., test=...), by='similarity' where all lie on one chromosome.",
+            stacklevel=5,
+        )
+
+
 def _refuse_rare(rare: list[str]) -> None:
     if rare:
         msg = f"Expected at least {LEAST} regions of each class in the train split; found {listed(rare)}. Label more, or check gb.pp.split_regions."
@@ -201,96 +206,3 @@ def standardised(targets: Targets, train: np.ndarray) -> tuple[Targets, np.ndarr
     sd = np.where(sd < 1e-6, 1.0, sd)
     scaled = replace(targets, values=((targets.values - mean) / sd).astype(np.float32))
     return scaled, mean.astype(np.float32), sd.astype(np.float32)
-
-
-def inner_rows(mdata: MuData, train: np.ndarray, *, seed: int, targets: Targets | None = None) -> np.ndarray:
-    """Cut an inner part from train, to stop and calibrate by: a tenth, or 400 regions where that is no more than a quarter.
-
-    Whole chromosomes, where some of them come near to that; else groups of regions that share no 32-mer with the rest of
-    train. The part is never more than 30 % of train, and never less than a quarter of what is wanted.
-
-    Parameters
-    ----------
-    train
-        bool ``(regions,)``.
-    targets
-        Labels: of several cuts one is taken that leaves each class on both sides, where there is one.
-
-    Returns
-    -------
-    bool ``(regions,)``.
-
-    Raises
-    ------
-    ValueError
-        When too many regions of train hang together.
-    """
-    n_train = int(train.sum())
-    wanted = max(INNER_SHARE * n_train, min(INNER_ROWS, INNER_MOST * n_train))
-    least = max(1, LEAST_INNER * wanted)
-    options = {"wanted": wanted, "rng": np.random.default_rng(seed), "targets": targets}
-    if _keys.CHROM.has(mdata):
-        found = _cut(np.asarray(_keys.CHROM.get(mdata)).astype(str), train, **options)
-        if found.sum() >= least:
-            return found
-    groups = np.full(mdata.n_obs, -1)
-    groups[train] = similar_regions(mdata[train])  # what is scored has no say in this
-    count = np.bincount(groups[train])
-    is_small = train & (count <= max(1, LARGE_GROUP * n_train))[groups]
-    for rows in (is_small, train):
-        found = _cut(groups, train, among=rows, **options)
-        if found.sum() >= least:
-            return found
-    msg = (
-        f"Expected train regions of which {int(np.ceil(least))} or more can be set apart, to stop and calibrate by, without "
-        f"sharing 32 bases or a place with the others; found {int(found.sum())}: {count.max()} of {n_train} hang together. "
-        "Add regions on other chromosomes, or leave out regions that overlap, such as tiles whose step is below their width."
-    )
-    raise ValueError(msg)
-
-
-def _cut(
-    groups: np.ndarray,
-    train: np.ndarray,
-    *,
-    wanted: float,
-    rng: np.random.Generator,
-    targets: Targets | None,
-    among: np.ndarray | None = None,
-) -> np.ndarray:
-    """Draw whole groups until there are as many regions as wanted; the best of several draws, which may hold none.
-
-    A group that would make it more than `INNER_LIMIT` of train is passed over. Best are most classes on both sides, then the
-    size nearest to the one that is wanted.
-    """
-    most = INNER_LIMIT * train.sum()
-    rows = np.flatnonzero(train if among is None else among)
-    _, group, count = np.unique(groups[rows], return_inverse=True, return_counts=True)
-    best, found = (-1, 0.0), np.zeros_like(train)
-    for _ in range(TRIES):
-        is_chosen, size = np.zeros(len(count), dtype=bool), 0
-        for number in rng.permutation(len(count)):
-            if size + count[number] <= most:
-                is_chosen[number] = True
-                size += count[number]
-            if size >= wanted:
-                break
-        inner = np.zeros_like(train)
-        inner[rows] = is_chosen[group]
-        n_classes = _n_classes(targets, inner) + _n_classes(targets, train & ~inner)
-        distance = abs(size - wanted)
-        if (n_classes, -distance) > best:
-            best, found = (n_classes, -distance), inner
-        if n_classes == 2 * _n_classes(targets, train) and distance <= NEAR * wanted:
-            break
-    return found
-
-
-def _n_classes(targets: Targets | None, rows: np.ndarray) -> int:
-    """Classes that occur, over all labels."""
-    if targets is None or targets.kind == "regression":
-        return 0
-    values = targets.values[rows]
-    if targets.kind == "multiclass":
-        return len(np.unique(values[~np.isnan(values)]))
-    return int((values == 1).any(axis=0).sum() + (values == 0).any(axis=0).sum())

@@ -11,7 +11,7 @@ import pandas as pd
 from mudata import MuData
 
 from genebert import _keys, _store
-from genebert._chunks import ROWS, Progress, load, row_chunks
+from genebert._chunks import ROWS, Progress, load, load_columns, row_chunks
 from genebert._logging import info, warn
 from genebert._validate import check_key, listed
 from genebert.model import Task
@@ -93,6 +93,15 @@ def in_cell_type(task: Task, mdata: MuData, cell_type: str) -> Task:
     if task.contexts is None:
         msg = f"Expected no `cell_type`, since this task reads no accessibility; found {cell_type!r}. Leave it out."
         raise ValueError(msg)
+    if _keys.ACCESSIBILITY.has(mdata) and cell_type in mdata[_keys.ATAC].var_names:
+        column = mdata[_keys.ATAC].var_names.get_indexer([cell_type])
+        matrix = _keys.ACCESSIBILITY.get(mdata)
+        if all(np.isnan(load_columns(matrix, column, rows)).all() for rows in row_chunks(mdata.n_obs)):
+            msg = (
+                f"Expected accessibility of {cell_type!r}; it was not measured in any of the {mdata.n_obs:,} regions (all are NaN). Name "
+                "another cell type, or give regions in which it was measured."
+            )
+            raise ValueError(msg)
     moved = copies.copy(task)
     moved.contexts = task.contexts.elsewhere(mdata, cell_type)
     moved.outputs = [f"{name} in {cell_type}" for name in task.outputs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -85,7 +85,9 @@ def _rows(
     rows = []
     for method, outputs in scored.items():
         for output, metrics in outputs.items():
-            sizes = _sizes(truth, output, is_seen)
+            single = {name: found for name, found in outputs.items() if name != ALL}
+            whole = [name for name in single if len(single[name]) == max(map(len, single.values()))]
+            sizes = _sizes(truth, output, is_seen, whole)
             for metric, draws in metrics.items():
                 gain = _interval(scored[TASK][output][metric] - draws, names=("gain", "gain_low", "gain_high"))
                 row = {"method": method, "split": split, "output": output, "metric": metric, **_interval(draws)}
@@ -110,7 +112,11 @@ def _interval(draws: np.ndarray, names: tuple[str, str, str] = ("value", "low", 
     return dict(zip(names, (float(draws[0]), float(low), float(high)), strict=True))
 
 
-def _sizes(truth: Targets, output: str, is_seen: np.ndarray) -> dict[str, int]:
+def _sizes(truth: Targets, output: str, is_seen: np.ndarray, averaged: Collection[str]) -> dict[str, int]:
+    """Numbers of regions; of the mean over labels their mean over the `averaged` ones, so that the share of positives fits it."""
+    if truth.kind == "multilabel" and output == ALL:
+        parts = pd.DataFrame([_sizes(truth, name, is_seen, ()) for name in averaged])
+        return {name: int(np.rint(value)) for name, value in parts.mean().items()}
     known, positive = truth.known, 0
     if truth.kind == "multiclass":
         positive = 0 if output == ALL else int((truth.values == truth.outputs.index(output)).sum())

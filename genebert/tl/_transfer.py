@@ -16,7 +16,7 @@ from genebert._validate import check_range, listed
 from genebert.model import GeneBERT
 from genebert.model._cell_types import CellTypeModel, fit_cell_types
 from genebert.model._cell_types_heads import N_DRAWS
-from genebert.tl._cell_type_call import check_call, named_types
+from genebert.tl._cell_type_call import check_call, measured_train_rows, named_types
 from genebert.tl._cell_type_data import (
     LEAST_REGIONS,
     Reader,
@@ -188,25 +188,16 @@ def _task(
 ) -> _Task:  # fmt: skip
     """Check cell types, and find the regions to learn from: train regions in which all that is learnt from was measured."""
     there = named_types(mdata, None, name="cell_types")
-    new = sorted(named_types(mdata, cell_types, name="cell_types"))
+    new = [] if cell_types is None else sorted(named_types(mdata, cell_types, name="cell_types"))
     others = [name for name in there if name not in new] if train_cell_types is None else train_cell_types
     learnt = sorted(named_types(mdata, others, name="train_cell_types"))  # what is drawn hangs on no order
-    check_held_out(new, learnt)
     if not new:
         msg = f"Expected `cell_types` to name what is predicted; found none. There are {listed(there)}."
         raise ValueError(msg)
-    train = np.ones(mdata.n_obs, dtype=bool)
-    if _keys.REGION_SPLIT.has(mdata):
-        train = np.asarray(_keys.REGION_SPLIT.get(mdata) == "train")
-    columns = [there.index(name) for name in learnt]
-    for rows in row_chunks(mdata.n_obs):
-        values = load_dense(_keys.ACCESSIBILITY.get(mdata), rows)[:, columns]
-        train[rows] &= ~np.isnan(values).any(axis=1)
-    if train.sum() < LEAST_REGIONS:
-        msg = f"Expected at least {LEAST_REGIONS} train regions in which {listed(learnt)} were measured; found {int(train.sum())}."
-        raise ValueError(msg)
+    check_held_out(new, learnt)
+    train = measured_train_rows(mdata, learnt)
     tf_weight = "activity" if tf_weight == "auto" else tf_weight
-    return _Task(new, learnt, np.flatnonzero(train), known, kind, tf_weight, seed)
+    return _Task(new, learnt, train, known, kind, tf_weight, seed)
 
 
 def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_regions: int) -> _Fitted:

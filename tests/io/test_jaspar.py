@@ -36,3 +36,11 @@ def test_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyjaspar", None)
     with pytest.raises(ImportError, match=r'Run: pip install "genebert\[motifs\]"'):
         gb.io.jaspar()
+
+
+def test_human_and_mouse_profiles_together():
+    """As docs/preparing.md counts them: TFs whose only profile is filed under mouse are there."""
+    pytest.importorskip("pyjaspar")
+    motifs = gb.io.jaspar(species=["9606", "10090"], release="JASPAR2026")
+    assert len(motifs) == 1013
+    assert {"Spi1", "Gata3", "Runx1"} <= {motif.tf for motif in motifs}

@@ -61,6 +61,16 @@ def test_curve(done):
     assert {line.get_linestyle() for line in ax.lines} == {"-", "--"}
 
 
+def test_methods_that_were_given_more_are_hollow_in_both_panels(done):
+    hollow = {}
+    for ax, panel in zip(gb.pl.cross_cell_type(done), ("methods", "difference", "few_shot"), strict=True):
+        named = [line for line in ax.lines if not line.get_label().startswith("_")]
+        hollow[panel] = {line.get_label() for line in named if line.get_mfc() == "white"}
+        assert hollow[panel] == {line.get_label() for line in named if "(measured there)" in line.get_label()}
+    assert hollow["few_shot"] == {"mean (measured there)", "nearest (measured there)"}
+    assert hollow["few_shot"] == hollow["methods"]
+
+
 def test_within_region_lines_are_folds(done):
     axes = gb.pl.cross_cell_type(done, metric="within_region_auroc", key="known")
     assert labels(axes[0]) == ["Monocyte+Progenitor", "mean"]

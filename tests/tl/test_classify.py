@@ -11,7 +11,7 @@ from genebert import _chunks, _keys
 from genebert._dna import decode, reverse_complement
 from genebert._motifs import WEIGHTS
 from genebert.model import Task
-from genebert.tl import _baselines
+from genebert.tl import _baselines, _task_fit
 from genebert.tl._baselines import BASELINES, PARTS
 from genebert.tl._task_fit import _tell
 
@@ -161,6 +161,10 @@ def test_several_labels_with_gaps_gated_by_accessibility(base, small):
     assert task.contexts.own == (1, 1, 0)
     table = gb.get.evaluation(mdata, key="tf_binding", metric="auprc")
     assert set(table["output"]) == {"all", *labels}
+    sizes = table[table["method"] == "genebert"].set_index(["split", "output"])[["n_regions", "n_positive", "n_seen"]]
+    for split in ("val", "test", "test_open"):  # the share of positives of the mean row is that of its labels
+        assert sizes.loc[split, "all"].tolist() == sizes.loc[split].drop("all").mean().round().astype(int).tolist()
+        assert sizes.loc[split, "all"]["n_positive"] > 0
     assert "tf_binding" not in mdata["seq"].obs
     lines = gb.pl.evaluation(mdata, key="tf_binding", split="test_open", panel="pr").get_lines()
     dotted = lines[[line.get_label() for line in lines].index("REST|Monocyte") + 1].get_ydata()[0]
@@ -200,7 +204,7 @@ def test_probe_all_baselines_and_several_models(base, small, tmp_path):
 
 def test_inner_part_keeps_similar_sequences_together(small):
     from genebert.pp._groups import similar_regions
-    from genebert.tl._task_labels import inner_rows
+    from genebert.tl._task_inner import inner_rows
 
     mdata = bare(small, np.arange(small.n_obs) % 2)
     train = np.ones(mdata.n_obs, dtype=bool)
@@ -215,7 +219,7 @@ def test_inner_part_keeps_similar_sequences_together(small):
 
 def test_rare_classes_are_on_both_sides_of_the_inner_part(small):
     from genebert.model._targets import Targets
-    from genebert.tl._task_labels import inner_rows
+    from genebert.tl._task_inner import inner_rows
 
     values = np.zeros((small.n_obs, 1), dtype=np.float32)
     values[::40] = 1  # six, of which a cut at random leaves none in the inner part one time in six
@@ -259,7 +263,7 @@ def placed(chroms, *, step, seed=0):
 
 
 def test_inner_part_is_neither_too_large_nor_too_small():
-    from genebert.tl._task_labels import inner_rows
+    from genebert.tl._task_inner import inner_rows
 
     for chroms in ({"chr1": 3000, "chr2": 10}, {"chr1": 600, "chr2": 600}):  # neither chromosome will do
         mdata = placed(chroms, step=100)
@@ -275,7 +279,7 @@ def test_inner_part_is_neither_too_large_nor_too_small():
 
 
 def test_train_regions_that_hang_together_are_refused():
-    from genebert.tl._task_labels import inner_rows
+    from genebert.tl._task_inner import inner_rows
 
     mdata = placed({"chr1": 300, "chr2": 1}, step=30)  # tiles that overlap
     message = r"Expected train regions of which 19 or more can be set apart.*found 1: 300 of 301 hang together"
@@ -373,3 +377,39 @@ def test_missing_split(base, small):
     del mdata["seq"].obs[_keys.REGION_SPLIT.key]
     with pytest.raises(KeyError, match=r"gb\.pp\.split_regions"):
         gb.tl.classify(mdata, base, labels="promoter")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "name"),
+    [
+        ({"method": "probe"}, "kmers"),
+        ({"method": "probe", "tf_weight": "accessibility"}, "network"),
+        ({"method": "finetune", "strands": "forward"}, "kernel"),
+        ({"method": "finetune"}, "trees"),
+    ],
+)
+def test_parts_that_a_task_does_not_have_are_no_baselines(base, small, kwargs, name):
+    mdata = small.copy()
+    message = f"with method='{kwargs['method']}': kmer, position_1mer, .*; found {name}, a part of other tasks"
+    with pytest.raises(ValueError, match=message):
+        gb.tl.classify(mdata, base, labels="CTCF|Monocyte", baselines=["kmer", name], **kwargs)
+    assert "classify" not in mdata.uns[_keys.UNS]
+
+
+def test_regions_that_are_all_train_are_told_before_the_fit(base, small, monkeypatch):
+    mdata = small.copy()
+    _keys.REGION_SPLIT.set(mdata, pd.Categorical(["train"] * mdata.n_obs))
+    for _ in range(2):  # each time, at the line of the user
+        with pytest.warns(UserWarning, match=r"nothing tells how good it is.*gb\.pp\.split_regions\(mdata") as told:
+            gb.tl.classify(mdata, base, labels="promoter", method="probe", baselines=["kmer"])
+        assert [warning.filename for warning in told if "No labelled" in str(warning.message)] == [__file__]
+    assert len(gb.get.evaluation(mdata)) == 0
+    monkeypatch.setattr(_task_fit, "_data", None)
+    with pytest.warns(UserWarning, match="No labelled region"), pytest.raises(TypeError):
+        gb.tl.classify(mdata, base, labels="promoter", method="probe")
+
+
+def test_labels_are_names(base, small):
+    for verb in (gb.tl.classify, gb.tl.tf_binding):
+        with pytest.raises(TypeError, match="`labels` to be a name or a list of names; found 3"):
+            verb(small, base, labels=3)

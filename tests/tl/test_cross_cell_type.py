@@ -484,3 +484,17 @@ def test_what_is_missing_is_named(small):
     _keys.LABELS.set(small, labels)
     with pytest.raises(ValueError, match="Expected labels of 0, 1 or NaN"):
         gb.tl.cross_cell_type(small, target="labels", holdout=PAIR)
+
+
+def test_the_number_of_train_regions_is_told_and_stored(small, log):
+    gb.tl.cross_cell_type(small, "none", holdout=PAIR, max_regions=150, **QUICK)
+    assert small.uns[_keys.UNS]["cross_cell_type"]["cross_cell_type"]["params"]["n_regions"] == 150
+    assert any("(learnt from 150 train regions): auroc" in message for message in log.messages)
+
+
+def test_one_cell_type_is_too_few_and_numbers_are_no_names(small):
+    with pytest.raises(ValueError, match=r"at least two cell types.*found Monocyte alone. Name more"):
+        gb.tl.cross_cell_type(small, "none", cell_types=["Monocyte"])
+    for kwargs in ({"cell_types": 3}, {"holdout": 3}, {"holdout": [3, "Monocyte"]}, {"target": "labels", "labels": 3}):
+        with pytest.raises(TypeError, match=f"`{list(kwargs)[-1]}` to be a name or a list of names; found 3"):
+            gb.tl.cross_cell_type(small, "none", **kwargs)

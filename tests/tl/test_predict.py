@@ -246,3 +246,26 @@ def test_memory_does_not_grow_with_the_regions(tmp_path, monkeypatch):
     assert max(sizes) == 1000
     values = 10_000 * 50 * 4  # bytes of the predictions that the last one has more
     assert peaks[2] - peaks[1] < values / 4
+
+
+def test_a_cell_type_that_was_not_measured_is_told(gated):
+    mdata, task = gated
+    new = with_accessibility(mdata, HSC=np.full(mdata.n_obs, np.nan), Monocyte=np.ones(mdata.n_obs))
+    with pytest.raises(
+        ValueError, match=f"Expected accessibility of 'HSC'; it was not measured in any of the {mdata.n_obs} regions"
+    ):
+        gb.tl.predict(new, task, cell_type="HSC")
+    assert "prediction_proba" not in new.obsm
+
+
+def test_what_is_no_task_and_no_folder_is_told(gated, tmp_path):
+    mdata, task = gated
+    with pytest.raises(TypeError, match="Expected `task` to be a fitted task, or the folder of one; found MuData"):
+        gb.tl.predict(mdata, mdata)
+    for verb in (task.save, gb.model.Task.load, gb.model.GeneBERT.load):
+        with pytest.raises(TypeError, match="Expected the path of a folder; found NoneType"):
+            verb(None)
+    with pytest.raises(FileNotFoundError, match=r"Expected a fitted task in .*Write one with `task\.save\(folder\)`"):
+        gb.model.Task.load(tmp_path / "nope")
+    with pytest.raises(FileNotFoundError, match=r"Expected a genebert model in .*`model\.save\(folder\)`"):
+        gb.model.GeneBERT.load(tmp_path / "nope")

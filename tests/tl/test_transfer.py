@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -253,3 +255,43 @@ def test_expression_needs_no_accessibility_of_the_new_type(small):
     _keys.ACCESSIBILITY.set(small, values)
     gb.tl.transfer(small, "none", cell_types="Monocyte", tf_weight="expression", n_models=1)
     assert auroc(small) > 0.7
+
+
+def test_train_regions_that_are_left_out_are_told(small):
+    train = np.flatnonzero(_keys.REGION_SPLIT.get(small) == "train")
+    values = np.array(_keys.ACCESSIBILITY.get(small))
+    few, many = len(train) // 20, len(train) // 5
+    values[train[:few], 0] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+    values[train[-many:], 1] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    names = small["atac"].var_names
+    message = (
+        f"{few + many} of {len(train)} train regions are left out, .* Most gaps: {names[1]} \\({many}\\), {names[0]} \\({few}\\)\\. "
+        r"Leave such types out: train_cell_types=\[\.\.\.\]\."
+    )
+    with pytest.warns(UserWarning, match=message) as told:
+        gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+    assert told[0].filename == __file__
+    assert small.uns[_keys.UNS]["transfer"]["transfer"]["params"]["n_regions"] == len(train) - few - many
+    values[train[10:], 1] = np.nan
+    _keys.ACCESSIBILITY.set(small, values)
+    with pytest.raises(ValueError, match=f"found 0.* Most gaps: {names[1]}"):
+        gb.tl.transfer(small, "none", cell_types="Monocyte", n_models=1)
+
+
+def test_new_types_must_be_named_and_others_left(small):
+    for found in (None, []):
+        with pytest.raises(
+            ValueError, match=r"Expected `cell_types` to name what is predicted; found none. There are B cell"
+        ):
+            gb.tl.transfer(small, "none", cell_types=found)
+    with pytest.raises(ValueError, match=r"at least two cell types.*found Monocyte alone"):
+        gb.tl.transfer(small, "none", cell_types="Monocyte", train_cell_types=[])
+    for kwargs in ({"cell_types": 3}, {"cell_types": "Monocyte", "train_cell_types": 3}):
+        with pytest.raises(TypeError, match=f"`{list(kwargs)[-1]}` to be a name or a list of names; found 3"):
+            gb.tl.transfer(small, "none", **kwargs)
+    assert not _keys.PREDICTED.has(small)

@@ -44,7 +44,8 @@ def load_columns(matrix: Any, columns: Sequence[int], rows: slice | np.ndarray =
     """
     columns = np.asarray(columns, dtype=np.int64)
     if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
-        part = matrix[:, columns][rows] if sparse.issparse(matrix) else matrix[rows][:, columns]
+        by_column = sparse.issparse(matrix) and matrix.format == "csc"
+        part = matrix[:, columns][rows] if by_column else matrix[rows][:, columns]
         return part.toarray() if sparse.issparse(part) else part
     if isinstance(rows, slice):
         first, last, _ = rows.indices(matrix.shape[0])

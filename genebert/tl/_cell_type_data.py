@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import pandas as pd
 from mudata import MuData
 
 from genebert import _keys
-from genebert._chunks import load, load_dense, row_chunks
+from genebert._chunks import load, load_columns, load_dense, row_chunks
 from genebert._validate import listed
 from genebert.model import GeneBERT
 from genebert.model._cell_types import Features
@@ -32,6 +33,7 @@ __all__ = [
     "chromosomes_of",
     "codes_of_rows",
     "is_comparable",
+    "n_measured",
     "open_calls",
     "region_rows",
     "resolve_model",
@@ -164,10 +166,13 @@ def open_calls(mdata: MuData, rows: np.ndarray, columns: list[int]) -> np.ndarra
 
 def surroundings(mdata: MuData, rows: np.ndarray, columns: list[int], *, kind: TargetKind) -> Surroundings | None:
     """Read what was measured in cell types at all of these regions, for what is around each; None for bare sequences."""
-    if not _keys.CHROM.has(mdata):
+    if not all(slot.has(mdata) for slot in (_keys.CHROM, _keys.START, _keys.END)):
         return None
-    chrom = pd.Categorical(_keys.CHROM.get(mdata)).codes
-    centre = (np.asarray(_keys.START.get(mdata)) + np.asarray(_keys.END.get(mdata))) // 2
+    chrom = pd.Categorical(_keys.CHROM.get(mdata)).codes.astype(np.int64)
+    start, end = (pd.Series(slot.get(mdata)).to_numpy(np.float64, na_value=np.nan) for slot in (_keys.START, _keys.END))
+    is_bare = (chrom < 0) | np.isnan(start + end)
+    chrom[is_bare] = chrom.max(initial=-1) + 1 + np.arange(is_bare.sum())  # each is alone
+    centre = np.where(is_bare, 0, (start + end) // 2).astype(np.int64)
     found = Surroundings(chrom, centre, n_cell_types=len(columns))
     for part in row_chunks(len(rows)):
         found.add(rows[part], target_values(mdata, rows[part], columns, kind=kind))
@@ -209,6 +214,16 @@ def cell_type_weights(
     if tf_weight == "expression":
         found = (found - found.mean()) / max(float(np.nanstd(found.to_numpy() - found.mean().to_numpy())), 1e-6)
     return found.to_numpy(dtype=np.float32)
+
+
+def n_measured(mdata: MuData, rows: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+    """In how many regions cell types were measured: of `rows`, or of those that a stored activity was computed on."""
+    if _keys.TF_ACTIVITY.has(mdata):
+        rows = np.flatnonzero(np.asarray(_keys.IN_TF_ACTIVITY.get(mdata)).astype(bool))
+    found = np.zeros(len(columns), dtype=np.int64)
+    for part in row_chunks(len(rows)):
+        found += (~np.isnan(load_columns(_keys.ACCESSIBILITY.get(mdata), columns, rows[part]))).sum(axis=0)
+    return found
 
 
 def _check_score(mdata: MuData) -> None:

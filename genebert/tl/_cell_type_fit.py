@@ -63,6 +63,8 @@ class CellTypeData(NamedTuple):
     known: Known
     kind: TargetKind
     seed: int
+    n_regions: list[int | None]
+    """From how many train regions each activity comes, as `given_numbers` says."""
 
     def columns(self, names: Sequence[str]) -> list[int]:
         """Places of cell types."""
@@ -70,9 +72,7 @@ class CellTypeData(NamedTuple):
 
     def n_measured(self, names: Sequence[str]) -> list[int | None]:
         """From how many train regions the activity of these cell types comes; None: from all of them, or from elsewhere."""
-        if self.tf_weight != "activity":
-            return [None] * len(names)
-        return given_numbers((~np.isnan(self.train.target[:, self.columns(names)])).sum(axis=0), len(self.train.target))
+        return [self.n_regions[place] for place in self.columns(names)]
 
 
 def given_numbers(numbers: Iterable[int], whole: int) -> list[int | None]:

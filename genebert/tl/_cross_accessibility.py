@@ -16,12 +16,13 @@ from genebert.tl._cell_type_data import (
     Reader,
     cell_type_weights,
     chromosomes_of,
+    n_measured,
     open_calls,
     surroundings,
     target_values,
 )
 from genebert.tl._cell_type_few_shot import check_cells, few_shot_rows
-from genebert.tl._cell_type_fit import CellTypeData, Known, Part, fit_fold, fold_blocks
+from genebert.tl._cell_type_fit import CellTypeData, Known, Part, fit_fold, fold_blocks, given_numbers
 from genebert.tl._cell_type_folds import Fold
 from genebert.tl._cell_type_parts import Regions
 from genebert.tl._cell_type_scores import TargetKind
@@ -106,8 +107,11 @@ def read_accessibility(
     weights = np.nan_to_num(weights)
     groups = chromosomes_of(mdata, train)
     heads = fit_heads(features["train"], parts["train"].target, seed=seed, groups=groups)
+    numbers = given_numbers(
+        n_measured(mdata, train, columns) if tf_weight == "activity" else [0] * len(names), len(train)
+    )
     return CellTypeData(
-        list(names), weights, tf_weight, parts["train"], parts["test"], heads, groups, known, kind, seed
+        list(names), weights, tf_weight, parts["train"], parts["test"], heads, groups, known, kind, seed, numbers
     )
 
 

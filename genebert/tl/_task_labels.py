@@ -114,11 +114,10 @@ def where_measured(mdata: MuData, targets: Targets, cell_types: Sequence[str]) -
         When nothing is left of a label.
     """
     names = [str(name) for name in mdata[_keys.ATAC].var_names]
-    if not _keys.ACCESSIBILITY.has(mdata):
-        return targets
+    matrix = (_keys.ACCESSIBILITY if _keys.ACCESSIBILITY.has(mdata) else _keys.OPEN).get(mdata)
     values, gaps = targets.values.copy(), {}
     for rows in row_chunks(len(values)):
-        known = ~np.isnan(load_dense(_keys.ACCESSIBILITY.get(mdata), rows))
+        known = ~np.isnan(load_dense(matrix, rows))
         for number, name in enumerate(cell_types):
             if name in names:
                 is_lost = ~known[:, names.index(name)] & ~np.isnan(values[rows, number])
@@ -127,8 +126,9 @@ def where_measured(mdata: MuData, targets: Targets, cell_types: Sequence[str]) -
     lost = np.isnan(values).all(axis=0) & ~np.isnan(targets.values).all(axis=0)
     gaps = {name: n for name, n in gaps.items() if n}
     if lost.any():
+        gone = dict.fromkeys(name for name, is_lost in zip(cell_types, lost, strict=True) if is_lost)
         msg = (
-            f"Expected accessibility of {listed(gaps)} in labelled regions, since the task reads it; none was measured there. Use "
+            f"Expected accessibility of {listed(gone)} in labelled regions, since the task reads it; none was measured there. Use "
             "tf_weight='none', or leave out its labels."
         )
         raise ValueError(msg)

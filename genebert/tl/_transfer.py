@@ -24,6 +24,7 @@ from genebert.tl._cell_type_data import (
     cell_type_weights,
     chromosomes_of,
     is_comparable,
+    n_measured,
     resolve_model,
     surroundings,
     target_values,
@@ -212,8 +213,7 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
     scored, n_regions = _held_out_rows(mdata), [None] * len(new)
     weights = cell_type_weights(mdata, reader, features.motifs, tf_weight=task.tf_weight, train=rows, scored=scored)
     if task.tf_weight == "activity":
-        measured = ~np.isnan(load_dense(_keys.ACCESSIBILITY.get(mdata), rows)[:, new])
-        n_regions = given_numbers(measured.sum(axis=0), len(rows))
+        n_regions = given_numbers(n_measured(mdata, rows, new), len(rows))
         if not _keys.TF_ACTIVITY.has(mdata):
             weights[new] = [_own_activity(mdata, rows, features.motifs, column) for column in new]
     if np.isnan(weights[[*new, *learnt]]).all(axis=1).any():

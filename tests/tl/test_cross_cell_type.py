@@ -10,6 +10,7 @@ import genebert as gb
 from genebert import _keys
 from genebert._dna import decode
 from genebert.model._cell_types import CellTypeModel
+from genebert.tl import _cell_type_data
 from genebert.tl._cell_type_data import Reader
 
 PAIR = ["Monocyte", "Progenitor"]
@@ -498,3 +499,30 @@ def test_one_cell_type_is_too_few_and_numbers_are_no_names(small):
     for kwargs in ({"cell_types": 3}, {"holdout": 3}, {"holdout": [3, "Monocyte"]}, {"target": "labels", "labels": 3}):
         with pytest.raises(TypeError, match=f"`{list(kwargs)[-1]}` to be a name or a list of names; found 3"):
             gb.tl.cross_cell_type(small, "none", **kwargs)
+
+
+def test_regions_without_a_place_have_no_surroundings(small):
+    small = small.copy()
+    columns, rows = [0, 1, 2], np.arange(small.n_obs)
+    values = _cell_type_data.target_values(small, rows, columns, kind="binary")
+    bare = rows[:9]
+    chrom = small["seq"].obs["chrom"].astype(object)
+    chrom.iloc[bare] = np.nan
+    small["seq"].obs["chrom"] = chrom.astype("category")
+    found = _cell_type_data.surroundings(small, rows, columns, kind="binary").read(rows, values)
+    mean = np.broadcast_to(values.mean(axis=0)[None, :, None], found[bare].shape)
+    np.testing.assert_allclose(found[bare], mean, rtol=1e-5)
+    assert not np.allclose(found[9:], mean[:1])
+    del small["seq"].obs["start"]
+    assert _cell_type_data.surroundings(small, rows, columns, kind="binary") is None
+
+
+def test_a_stored_activity_counts_the_regions_that_it_is_from(small):
+    small = small.copy()
+    gb.pp.tf_activity(small)
+    used = np.flatnonzero(_keys.IN_TF_ACTIVITY.get(small))
+    table = np.array(small["atac"].X, dtype=np.float32)
+    table[used[::2], 1] = np.nan
+    small["atac"].X = table
+    found = _cell_type_data.n_measured(small, used[:10], [0, 1])  # of a sample
+    assert found.tolist() == [len(used), len(used) - len(used[::2])]

@@ -136,6 +136,7 @@ def test_labels_are_left_out_where_nothing_was_measured(gated, tiny_model):
     n = rows[rows["method"] == "genebert"].groupby("output", observed=True)["n_regions"].first()
     assert n["REST|B cell"] < n["CTCF|Monocyte"]
     table[:, names.index("B cell")] = np.nan
+    table[:3, names.index("Monocyte")] = np.nan
     mdata[_keys.ATAC].X = table
     before = mdata.copy()
     with pytest.raises(ValueError, match=r"accessibility of B cell in labelled regions.*tf_weight='none'"):

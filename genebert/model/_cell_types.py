@@ -12,8 +12,9 @@ A new type enters through its TF activity alone, computed from its accessibility
 
 How much each counts is learnt on training types, each of which plays the new one in turn, with and without its nearest
 relatives (stacking, Wolpert 1992). Where measurements are known, boosted trees (Friedman 2001) join in, what is open around a region,
-what its motifs say of the alike types, and what kind of sequence it has (principal components of its motifs). The heads are out of fold there, and so are the activities: a region's own label
-would be in them otherwise. Where a new type's activity comes from few regions, the prediction goes back towards the one without it.
+what its motifs say of the alike types, and what kind of sequence it has (principal components of its motifs). The heads are out of
+fold there, and so are the activities: a region's own label would be in them otherwise. Where a new type's activity comes from few
+regions, the prediction goes back towards the one without it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Surroundings:
     """
 
     def __init__(self, chrom: np.ndarray, centre: np.ndarray, *, n_cell_types: int) -> None:
-        self._levels = [_Level(chrom, centre, reach, n_cell_types) for reach in REACHES]
+        self._bins = [_Bins(chrom, centre, reach, n_cell_types) for reach in REACHES]
         self._sum, self._count = np.zeros(n_cell_types), np.zeros(n_cell_types)
 
     def add(self, rows: np.ndarray, values: np.ndarray) -> None:
@@ -44,15 +44,15 @@ class Surroundings:
         values = np.where(known, values, 0).astype(np.float32)
         self._sum += values.sum(axis=0, dtype=np.float64)
         self._count += known.sum(axis=0)
-        for level in self._levels:
-            _add(level.sums, level.place[rows], values)
-            _add(level.counts, level.place[rows], known.astype(np.float32))
+        for bins in self._bins:
+            _add(bins.sums, bins.place[rows], values)
+            _add(bins.counts, bins.place[rows], known.astype(np.float32))
 
     def smooth(self) -> Surroundings:
         """Spread what was added over the bins around it."""
-        for level in self._levels:
-            _spread(level.sums, level.decay)
-            _spread(level.counts, level.decay)
+        for bins in self._bins:
+            _spread(bins.sums, bins.decay)
+            _spread(bins.counts, bins.decay)
         return self
 
     def read(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -71,14 +71,14 @@ class Surroundings:
         """
         known = ~np.isnan(values)
         values, mean = np.where(known, values, 0), self._sum / np.maximum(self._count, 1)
-        found = np.empty((*values.shape, len(self._levels)), dtype=np.float32)
-        for number, level in enumerate(self._levels):
-            total, count = level.sums[level.place[rows]] - values, level.counts[level.place[rows]] - known
+        found = np.empty((*values.shape, len(self._bins)), dtype=np.float32)
+        for number, bins in enumerate(self._bins):
+            total, count = bins.sums[bins.place[rows]] - values, bins.counts[bins.place[rows]] - known
             found[:, :, number] = (total + mean) / (np.maximum(count, 0) + 1)
         return found
 
 
-class _Level:
+class _Bins:
     """Bins that hold regions, in their order along the chromosomes, for one reach."""
 
     def __init__(self, chrom: np.ndarray, centre: np.ndarray, reach: int, n_cell_types: int) -> None:

@@ -14,7 +14,7 @@ from genebert._chunks import load_dense
 from genebert._logging import warn
 from genebert.model._cell_types import CellTypeModel
 from genebert.tl._cell_type_data import activity_on, is_comparable
-from genebert.tl._cell_type_fit import CellTypeData, given_numbers, methods_of
+from genebert.tl._cell_type_fit import CellTypeData, methods_of, partial_counts
 from genebert.tl._cell_type_folds import Fold
 from genebert.tl._cell_type_scores import column_draws
 from genebert.tl._cell_type_table import ALL, CONTROLS, GENEBERT, interval
@@ -61,7 +61,7 @@ def few_shot_rows(
         truth = data.test.target[:, place]
         scored = np.flatnonzero(~np.isnan(truth))
         for unit, asked, n, activities in _measured(mdata, data, name, train, n_regions=n_regions, n_cells=n_cells):
-            n_used = (given_numbers([n], len(train)) if unit == "regions" else data.n_measured([name]))[0]
+            n_used = partial_counts([n], len(train))[0] if unit == "regions" else data.n_regions[place]
             _tell(len(activities), f"{name} can be computed from n = {n} {unit}")
             nothing_of = () if activities else BY_ACTIVITY
             activities = activities or [np.full_like(data.activity[[place]], np.nan)]

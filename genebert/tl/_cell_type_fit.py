@@ -15,7 +15,7 @@ from genebert.tl._cell_type_scores import TargetKind, likeness
 from genebert.tl._cell_type_table import ALL, GENEBERT, Block, Column
 from genebert.tl._leak_guard import ACTIVITY
 
-__all__ = ["SETTINGS", "CellTypeData", "Known", "Part", "fit_fold", "fold_blocks", "given_numbers", "methods_of"]
+__all__ = ["SETTINGS", "CellTypeData", "Known", "Part", "fit_fold", "fold_blocks", "methods_of", "partial_counts"]
 
 Known = Literal["nothing", "train_cell_types"]
 FEW = 4  # training types: more than these many open a region that is hardly specific
@@ -64,18 +64,14 @@ class CellTypeData(NamedTuple):
     kind: TargetKind
     seed: int
     n_regions: list[int | None]
-    """From how many train regions each activity comes, as `given_numbers` says."""
+    """From how many train regions each activity comes; None: from all of them, or from elsewhere."""
 
     def columns(self, names: Sequence[str]) -> list[int]:
         """Places of cell types."""
         return [self.cell_types.index(name) for name in names]
 
-    def n_measured(self, names: Sequence[str]) -> list[int | None]:
-        """From how many train regions the activity of these cell types comes; None: from all of them, or from elsewhere."""
-        return [self.n_regions[place] for place in self.columns(names)]
 
-
-def given_numbers(numbers: Iterable[int], whole: int) -> list[int | None]:
+def partial_counts(numbers: Iterable[int], whole: int) -> list[int | None]:
     """Numbers of regions as `CellTypeModel.predict` takes them; None for all, and for none: then the activity is from elsewhere."""
     return [int(n) if 0 < n < whole else None for n in numbers]
 
@@ -127,7 +123,7 @@ def methods_of(
         )
         raise ValueError(msg)
     if activity is None:
-        activity, n_regions = data.activity[types], data.n_measured(names)
+        activity, n_regions = data.activity[types], [data.n_regions[place] for place in types]
     options = {"neighbours": neighbours, "n_regions": n_regions}
     options["around"] = None if part.around is None else part.around[:, learnt]
     found = dict(model.predict(part.features, activity, parts=True, **options))

@@ -22,7 +22,7 @@ from genebert.tl._cell_type_data import (
     target_values,
 )
 from genebert.tl._cell_type_few_shot import check_cells, few_shot_rows
-from genebert.tl._cell_type_fit import CellTypeData, Known, Part, fit_fold, fold_blocks, given_numbers
+from genebert.tl._cell_type_fit import CellTypeData, Known, Part, fit_fold, fold_blocks, partial_counts
 from genebert.tl._cell_type_folds import Fold
 from genebert.tl._cell_type_parts import Regions
 from genebert.tl._cell_type_scores import TargetKind
@@ -107,7 +107,7 @@ def read_accessibility(
     weights = np.nan_to_num(weights)
     groups = chromosomes_of(mdata, train)
     heads = fit_heads(features["train"], parts["train"].target, seed=seed, groups=groups)
-    numbers = given_numbers(
+    numbers = partial_counts(
         n_measured(mdata, train, columns) if tf_weight == "activity" else [0] * len(names), len(train)
     )
     return CellTypeData(

@@ -29,7 +29,7 @@ from genebert.tl._cell_type_data import (
     surroundings,
     target_values,
 )
-from genebert.tl._cell_type_fit import Known, given_numbers
+from genebert.tl._cell_type_fit import Known, partial_counts
 from genebert.tl._cell_type_scores import TargetKind
 from genebert.tl._leak_guard import CrossWeight, check_held_out
 
@@ -213,7 +213,7 @@ def _fitted(mdata: MuData, reader: Reader, task: _Task, *, n_models: int, max_re
     scored, n_regions = _held_out_rows(mdata), [None] * len(new)
     weights = cell_type_weights(mdata, reader, features.motifs, tf_weight=task.tf_weight, train=rows, scored=scored)
     if task.tf_weight == "activity":
-        n_regions = given_numbers(n_measured(mdata, rows, new), len(rows))
+        n_regions = partial_counts(n_measured(mdata, rows, new), len(rows))
         if not _keys.TF_ACTIVITY.has(mdata):
             weights[new] = [_own_activity(mdata, rows, features.motifs, column) for column in new]
     if np.isnan(weights[[*new, *learnt]]).all(axis=1).any():
